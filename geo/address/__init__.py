@@ -1,0 +1,1 @@
+"""Addresses: which of them are the same place."""
