@@ -1,0 +1,173 @@
+"""A connection to ClickHouse: a server over HTTP, or the same engine embedded (chDB). No other file speaks to it.
+
+Statements name their tables in full, so one client serves any number of databases; queries take the name of the
+database as the bound parameter `{database:Identifier}`. One call at a time; clients are cheap, make one a thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client as Driver
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from schemas import UsageError
+from sinks.clickhouse.errors import taken, translate
+
+CHDB = "chdb:"
+#: a batch of a replay may span more months than a server allows by default
+INSERT_SETTINGS = {"max_partitions_per_insert_block": 0}
+
+
+class Config(Protocol):
+    """Where ClickHouse is and how it is written; `streams.settings.ClickHouse` is one."""
+
+    @property
+    def url(self) -> str:
+        """`chdb:DIR` or `http[s]://user@host:port`."""
+
+    @property
+    def password(self) -> str:
+        """Of the user in the URL."""
+
+    @property
+    def database(self) -> str:
+        """The live one, and the base of runs."""
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows that fill a batch."""
+
+    @property
+    def batch_s(self) -> float:
+        """Seconds after which a batch is stored though not full."""
+
+    @property
+    def retention_days(self) -> int:
+        """Days that rows are kept; 0: for ever."""
+
+
+class Client:
+    """Statements, queries and inserts, with errors that say who must act (see `errors`)."""
+
+    def __init__(self, driver: Driver, where: str) -> None:
+        self._driver = driver
+        self.where = where
+
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run a statement that gives nothing back."""
+        with _translated(self.where):
+            self._driver.command(sql, parameters=dict(parameters or {}))
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a query. Times come back as the query makes them: let it give epoch milliseconds."""
+        with _translated(self.where):
+            return [tuple(row) for row in self._driver.query(sql, parameters=dict(parameters or {})).result_rows]
+
+    def dicts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a query by column name."""
+        with _translated(self.where):
+            return list(self._driver.query(sql, parameters=dict(parameters or {})).named_results())
+
+    def raw(self, sql: str, format: str, parameters: Mapping[str, Any] | None = None) -> bytes:
+        """Bytes of a query's result in a ClickHouse format (JSON, Native, Arrow ...): for those who pass them on."""
+        with _translated(self.where):
+            return self._driver.raw_query(sql, parameters=dict(parameters or {}), fmt=format)
+
+    def insert(self, database: str, table: str, batch: Any, settings: Mapping[str, Any] | None = None) -> None:
+        """Insert an Arrow table; columns that it leaves out take their defaults."""
+        with _translated(self.where):
+            self._driver.insert_arrow(table, batch, database=database, settings={**INSERT_SETTINGS, **(settings or {})})
+
+    def close(self) -> None:
+        """Let go of the server, or of the directory (the last client of a process does)."""
+        self._driver.close()
+
+
+def connect(config: Config) -> Client:
+    """Connect to `config.url`. Raises UsageError for a bad URL, user or directory, Unreachable if nothing answers."""
+    if config.url.startswith(CHDB):
+        return _embedded(config.url.removeprefix(CHDB))
+    url = urlsplit(config.url)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise UsageError(
+            f"clickhouse.url: {_shown(config.url)!r} is neither chdb:DIR nor http[s]://user@host:port",
+            f"clickhouse.url：{_shown(config.url)!r} 既不是 chdb:目录，也不是 http[s]://用户@主机:端口",
+        )
+    secure = url.scheme == "https"
+    port = url.port or (8443 if secure else 8123)
+    where = f"{url.scheme}://{url.hostname}:{port}"
+    with _translated(where):
+        driver = clickhouse_connect.get_client(
+            host=url.hostname,
+            port=port,
+            interface=url.scheme,
+            username=unquote(url.username or "default"),
+            password=config.password or unquote(url.password or ""),
+            connect_timeout=5,
+            send_receive_timeout=120,
+            autogenerate_session_id=False,
+        )
+    return Client(driver, where)
+
+
+def _embedded(directory: str) -> Client:
+    path = Path(directory or ".").absolute()
+    where = f"{CHDB}{path}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ".writable").touch()
+        (path / ".writable").unlink()
+    except OSError as error:
+        raise UsageError(
+            f"clickhouse.url: cannot write in the directory {path}: {error}",
+            f"clickhouse.url：无法写入目录 {path}：{error}",
+        ) from error
+    with _translated(where):
+        try:
+            driver = clickhouse_connect.get_client(interface="chdb", path=str(path))
+        except ClickHouseError as error:
+            if _locked(path / "status"):
+                raise taken(where) from error
+            raise
+    return Client(driver, where)
+
+
+def _locked(status: Path) -> bool:
+    """Whether the engine of another process holds the lock file of its directory (ours does not: it failed to open)."""
+    try:
+        with status.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def quote(name: str) -> str:
+    """A name as an SQL identifier."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _shown(url: str) -> str:
+    """The URL without a password."""
+    before, at, after = url.rpartition("@")
+    return f"{before.split(':')[0]}:***@{after}" if at else url
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ClickHouseError as error:
+        ours = translate(error, where)
+        if ours is error:
+            raise
+        raise ours from error
