@@ -1,0 +1,52 @@
+"""What a replay reads: files, topic ranges, or the city's log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from schemas import Envelope, RawBatch
+from schemas.sources.spec import Mapping as SourceMapping
+from streams.files import read_batches
+from streams.kafka_range import PartitionTick, ends_of_range, read_range
+from streams.replay import Feed, Told
+from streams.settings import Settings
+
+_decode = msgspec.msgpack.Decoder(Envelope).decode
+
+
+def file_feed(path: Path, source: str, mapping: SourceMapping, batch: int, now_ms: int, number: int) -> Feed:
+    """A file is one origin; `number` tells files of one name apart."""
+    items = read_batches(path, source, mapping, batch, now_ms)
+    if number:
+        items = (msgspec.structs.replace(b, partition=number) for b in items)
+    return Feed(source, f"file:{path.name}", (number,), items)
+
+
+def topic_feed(
+    settings: Settings, source: str, topic: str, from_ms: int | None, to_ms: int | None, batch: int, now_ms: int
+) -> Feed | None:
+    """A topic's range: its partitions that have records in it are origins. None if none has."""
+    servers = settings.kafka.servers
+    ends = ends_of_range(servers, topic, from_ms, to_ms)
+    if not ends:
+        return None
+
+    def items() -> Iterator[RawBatch | Told]:
+        for item in read_range(servers, topic, source, from_ms, to_ms, now_ms=now_ms, batch_size=batch):
+            if isinstance(item, PartitionTick):
+                yield Told(item.topic, item.partition, item.tick.at_ms)
+            else:
+                yield item
+
+    return Feed(source, topic, tuple(sorted(ends)), items(), ends)
+
+
+def kafka_log(settings: Settings, from_ms: int | None, to_ms: int | None) -> Iterator[Sequence[Envelope]]:
+    """The envelopes of the city's log, batch by batch."""
+    kafka = settings.kafka
+    for item in read_range(kafka.servers, kafka.log_topic, "", from_ms, to_ms, batch_size=500):
+        if isinstance(item, RawBatch):
+            yield [_decode(value) for value in item.values]

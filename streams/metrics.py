@@ -1,0 +1,106 @@
+"""Every metric, declared once: name, kind, labels, unit in the name, meaning. `/metrics`, `/healthz`, `/readyz`.
+
+The same names for every room; `docs/reference/metrics.md` is generated from this file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+
+ROOM_ITEMS = Counter(
+    "quanyu_room_items",
+    "Items into (direction=in) and out of a room, by outcome.",
+    ["room", "direction", "outcome"],
+    registry=REGISTRY,
+)
+ROOM_SECONDS = Counter("quanyu_room_seconds", "Time a room has worked, seconds.", ["room"], registry=REGISTRY)
+STATE_ITEMS = Gauge("quanyu_state_items", "Entries of a room's state.", ["room"], registry=REGISTRY)
+BATCH_ITEMS = Histogram(
+    "quanyu_batch_items",
+    "Records of one batch.",
+    ["stage"],
+    buckets=(1, 10, 100, 500, 1000, 2500, 5000, 10000),
+    registry=REGISTRY,
+)
+WATERMARK_LAG = Gauge(
+    "quanyu_watermark_lag_seconds", "Wall clock minus the city's watermark, seconds.", registry=REGISTRY
+)
+EVENT_TO_CLICKHOUSE = Histogram(
+    "quanyu_event_to_clickhouse_seconds",
+    "From a signal's arrival on the broker until its row is stored, seconds.",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
+    registry=REGISTRY,
+)
+REJECTED = Counter("quanyu_rejected", "Records refused by intake.", ["source", "reason"], registry=REGISTRY)
+RETRIES = Counter("quanyu_retries", "Writes repeated because a server did not answer.", ["server"], registry=REGISTRY)
+FEED_STALENESS = Gauge(
+    "quanyu_feed_staleness_seconds",
+    "Wall clock minus the newest report of a source, seconds.",
+    ["source"],
+    registry=REGISTRY,
+)
+DELIVERIES = Counter(
+    "quanyu_deliveries", "Alert deliveries by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
+)
+
+
+class RoomMeter:
+    """Counts and times the rooms of a shell (see `streams.pipeline.Meter`)."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def _room(self, name: str, items: int) -> Iterator[None]:
+        began = self._clock()
+        yield
+        spent = self._clock() - began
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        ROOM_ITEMS.labels(name, "in", "").inc(items)
+        ROOM_SECONDS.labels(name).inc(spent)
+
+    def room(self, name: str, items: int) -> AbstractContextManager[object]:
+        """Wraps one step of a room."""
+        return self._room(name, items)
+
+
+def serve(host: str, port: int, ready: Callable[[], bool]) -> ThreadingHTTPServer:
+    """Start the endpoint in a thread: `/metrics`, `/healthz` (the process runs), `/readyz` (it works).
+
+    Close it with `shutdown()`. `port` 0 takes a free one (`server_address[1]`).
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/metrics"):
+                self._answer(200, generate_latest(REGISTRY), "text/plain; version=0.0.4; charset=utf-8")
+            elif self.path == "/healthz":
+                self._answer(200, b"ok\n", "text/plain")
+            elif self.path == "/readyz":
+                good = ready()
+                self._answer(200 if good else 503, b"ready\n" if good else b"not ready\n", "text/plain")
+            else:
+                self._answer(404, b"not found\n", "text/plain")
+
+        def _answer(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Scrapes are not worth a log line."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
