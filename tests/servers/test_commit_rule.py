@@ -1,0 +1,154 @@
+"""The commit rule and the scheduler of `streams.batches`, against their naive definitions; no broker needed.
+
+delivered   [0..4] [5..9] [12..14] [15..19]        (offsets 10, 11 are a gap)
+acked          x      -       x        -      ->   commit 5
+then           .      x       .        .      ->   commit 15
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.batches import TP, BatchScheduler, Consumer, RecordBatch, batch_app
+
+HERE = TP("raw.110", 0)
+
+
+def record(offset: int, tp: TP = HERE, value: bytes | None = b"x") -> ConsumerRecord[Any, Any]:
+    """A record as aiokafka gives it."""
+    return ConsumerRecord(tp.topic, tp.partition, offset, 1000 + offset, 0, None, value, None, 0, 1, ())
+
+
+def batch(first: int, last: int) -> RecordBatch:
+    """Records first..last."""
+    return RecordBatch(HERE.topic, HERE.partition, [record(offset) for offset in range(first, last + 1)])
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop for coroutines that never wait."""
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+def consumer(loop: asyncio.AbstractEventLoop) -> Consumer:
+    """A consumer that was not started: its bookkeeping needs no broker."""
+
+    async def build() -> Consumer:
+        async def ignore(*_: Any) -> None:
+            return None
+
+        app = batch_app("group", "localhost:1")
+        app.topics._acking_topics.add(HERE.topic)
+        made = app.transport.create_consumer(ignore, on_partitions_revoked=ignore, on_partitions_assigned=ignore)
+        app._consumer = made
+        return made  # type: ignore[no-any-return]
+
+    return loop.run_until_complete(build())
+
+
+def deliver(loop: asyncio.AbstractEventLoop, reader: Consumer, records: RecordBatch) -> Any:
+    """Deliver a batch as Faust's fetcher does; the message, which can be acked."""
+    message = reader._to_message(HERE, records)
+    message.incref()
+    loop.run_until_complete(reader.callback(message))
+    return message
+
+
+def test_the_picture_above(loop: asyncio.AbstractEventLoop) -> None:
+    reader = consumer(loop)
+    messages = [deliver(loop, reader, batch(*span)) for span in ((0, 4), (5, 9), (12, 14), (15, 19))]
+    messages[2].ack(reader)
+    assert reader._filter_committable_offsets([HERE]) == {}
+    messages[0].ack(reader)
+    assert reader._filter_committable_offsets([HERE]) == {HERE: 5}
+    messages[1].ack(reader)
+    assert reader._filter_committable_offsets([HERE]) == {HERE: 15}
+    assert reader._filter_committable_offsets([HERE]) == {}
+
+
+def test_an_ack_from_before_a_seek_does_not_count(loop: asyncio.AbstractEventLoop) -> None:
+    reader = consumer(loop)
+    deliver(loop, reader, batch(0, 10))
+    stale = deliver(loop, reader, batch(11, 20))
+    reader._forget([HERE])
+    again = deliver(loop, reader, batch(0, 20))
+    stale.ack(reader)
+    assert reader._new_offset(HERE) is None
+    again.ack(reader)
+    assert reader._new_offset(HERE) == 21
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2)), min_size=1, max_size=12),
+    order=st.randoms(use_true_random=False),
+    data=st.data(),
+)
+def test_commit_is_the_longest_acked_prefix(
+    loop: asyncio.AbstractEventLoop, lengths: list[tuple[int, int]], order: Any, data: st.DataObject
+) -> None:
+    reader, offset, messages = consumer(loop), 0, []
+    for length, gap in lengths:
+        messages.append(deliver(loop, reader, batch(offset, offset + length - 1)))
+        offset += length + gap
+    todo = list(range(len(messages)))
+    order.shuffle(todo)
+    committed: int | None = None
+    for index in todo:
+        messages[index].ack(reader)
+        if data.draw(st.booleans()):
+            committed = reader._new_offset(HERE) or committed
+            prefix = 0
+            while prefix < len(messages) and messages[prefix].acked:
+                prefix += 1
+            assert committed == (messages[prefix - 1].offset + 1 if prefix else None)
+    assert (reader._new_offset(HERE) or committed) == messages[-1].offset + 1
+
+
+@given(
+    counts=st.dictionaries(st.integers(0, 5), st.integers(0, 40), max_size=5),
+    max_batch=st.integers(1, 15),
+)
+def test_scheduler_cuts_in_order_and_in_turn(counts: dict[int, int], max_batch: int) -> None:
+    scheduler = type("Scheduler", (BatchScheduler,), {"max_batch": max_batch})()
+    fetched = {TP("t", p): [record(offset, TP("t", p)) for offset in range(n)] for p, n in counts.items()}
+    seen: dict[TP, list[int]] = {tp: [] for tp in fetched}
+    for tp, part in scheduler.iterate(fetched):
+        assert 1 <= len(part) <= max_batch
+        assert (part.topic, part.partition, part.offset) == (*tp, part.offsets[-1])
+        seen[tp] += part.offsets
+        behind = [len(seen[other]) for other in fetched if len(seen[other]) < counts[other.partition]]
+        assert len(seen[tp]) - min(behind, default=len(seen[tp])) <= max_batch
+    assert seen == {tp: list(range(counts[tp.partition])) for tp in fetched}
+
+
+def test_a_tombstone_is_empty_bytes() -> None:
+    one = RecordBatch("t", 0, [record(7, value=None)])
+    assert (one.values, one.keys, one.first_offset, one.timestamps_ms) == ([b""], [None], 7, [1007])
+
+
+def test_read_to_end_means_delivered_and_acked(loop: asyncio.AbstractEventLoop) -> None:
+    reader = consumer(loop)
+
+    async def position(_: TP) -> int:
+        return 20
+
+    reader.position = position  # type: ignore[method-assign, assignment]
+    reader._fetched[HERE] = 18  # offsets 18 and 19 hold no record
+
+    def read_to_end(end: int) -> bool:
+        return loop.run_until_complete(reader.read_to_end(HERE, end))
+
+    assert not read_to_end(20)
+    message = deliver(loop, reader, batch(0, 17))
+    assert not read_to_end(20)
+    message.ack(reader)
+    assert read_to_end(20) and not read_to_end(21)

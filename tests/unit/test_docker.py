@@ -1,0 +1,191 @@
+"""`docker/` against the code, statically: no container engine is needed, and nothing may be named that is not there."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from prometheus_client import Counter, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from streams import metrics
+from streams.cli import COMMANDS, main
+from streams.kafka import wanted_topics
+from streams.settings import Settings, load
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if str(service["image"]).startswith("quanyu:")]
+DASHBOARD: dict[str, Any] = json.loads((DOCKER / "grafana/dashboards/quanyu.json").read_text(encoding="utf-8"))
+ALERTS: dict[str, Any] = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text(encoding="utf-8"))
+
+
+def metric_labels() -> dict[str, set[str]]:
+    """Every name a scrape gives, as streams/metrics.py declares them, with its labels."""
+    found: dict[str, set[str]] = {}
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            name, labels = metric._name, set(metric._labelnames)
+            if isinstance(metric, Counter):
+                found[f"{name}_total"] = labels
+            elif isinstance(metric, Histogram):
+                found |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
+            else:
+                found[name] = labels
+    return found
+
+
+def expressions() -> list[tuple[str, str]]:
+    """(PromQL, text that shows its labels) of every alert and panel."""
+    rules = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+    found = [(rule["expr"], json.dumps(rule["annotations"])) for rule in rules]
+    for panel in DASHBOARD["panels"]:
+        found += [(target["expr"], target.get("legendFormat", "")) for target in panel["targets"]]
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(DOCKER.rglob("*.y*ml")), ids=lambda path: path.name)
+def test_yaml_is_valid(path: Path) -> None:
+    assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
+
+
+def test_images_are_pinned() -> None:
+    for service in SERVICES.values():
+        _, _, tag = service["image"].rpartition(":")
+        assert re.search(r"\d+\.\d+", tag), service["image"]
+    stages = re.findall(r"^FROM (\S+)", (DOCKER / "Dockerfile").read_text(encoding="utf-8"), re.M)
+    assert len(set(stages)) == 1 and re.fullmatch(r"python:3\.11\.\d+-slim-\w+", stages[0])
+
+
+def test_our_image_is_this_version_and_runs_without_root() -> None:
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    assert version is not None
+    assert {SERVICES[name]["image"] for name in OURS} == {f"quanyu:{version[1]}"}
+    text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+    assert "USER quanyu" in text and "--require-hashes" in text
+
+
+def test_mounted_and_copied_paths_exist() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (DOCKER / source).exists(), source
+            else:
+                assert source in COMPOSE["volumes"], source
+        if "build" in service:
+            assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DOCKER / "Dockerfile").read_text(encoding="utf-8"), re.M)
+    names = {name for line in copied for name in line.split()}
+    assert all((ROOT / name).exists() for name in names), names
+    allowed = re.findall(r"^!(\S+)", (DOCKER / "Dockerfile.dockerignore").read_text(encoding="utf-8"), re.M)
+    assert set(allowed) == names
+
+
+def test_every_package_of_the_wheel_is_copied() -> None:
+    packages = re.search(r"^packages = (\[.+\])", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    assert packages is not None
+    text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+    assert all(f"COPY {name} {name}" in text for name in json.loads(packages[1]))
+
+
+def test_every_variable_is_in_the_example_and_every_example_is_used() -> None:
+    used = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text(encoding="utf-8")))
+    example = set(re.findall(r"^(\w+)=", (DOCKER / ".env.example").read_text(encoding="utf-8"), re.M))
+    assert used == example
+    users = set(re.findall(r'from_env="(\w+)"', (DOCKER / "clickhouse/users.xml").read_text(encoding="utf-8")))
+    assert users <= set(SERVICES["clickhouse"]["environment"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_run_commands_with_settings_that_exist(name: str) -> None:
+    service = SERVICES[name]
+    settings = load(environ={key: str(value) for key, value in service["environment"].items()})
+    assert settings.kafka.servers == SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].partition("//")[2]
+    assert settings.clickhouse.url == "http://quanyu@clickhouse:8123"
+    assert str(settings.metrics.port) in (DOCKER / "prometheus/prometheus.yml").read_text(encoding="utf-8")
+    command: click.Command | None = main
+    words = list(service["command"])
+    while words and not words[0].startswith("-"):
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, (name, sorted(COMMANDS))
+    assert command is not None
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_services_wait_for_services_that_exist() -> None:
+    for name, service in SERVICES.items():
+        for other, how in service.get("depends_on", {}).items():
+            assert other in SERVICES, (name, other)
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in SERVICES[other]
+    scraped = yaml.safe_load((DOCKER / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    names = {n for job in scraped["scrape_configs"] for found in job["dns_sd_configs"] for n in found["names"]}
+    assert names == {name for name in OURS if SERVICES[name]["command"][0] == "live"}
+    assert all(Path(file).name in {p.name for p in DOCKER.rglob("*")} for file in scraped["rule_files"])
+
+
+def test_topics_are_made_by_the_command_from_the_settings() -> None:
+    assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert SERVICES["topics"]["command"] == ["topics", "create"]
+    wanted = {topic.name: topic.partitions for topic in wanted_topics(Settings())}
+    assert wanted[Settings().kafka.log_topic] == 1
+    assert {source.topic for source in Settings().sources.values()} <= set(wanted)
+    written = "".join(p.read_text(encoding="utf-8") for p in DOCKER.rglob("*") if p.is_file())
+    assert set(re.findall(r"\b(?:raw|signals)\.\w+", written)) <= set(wanted)
+
+
+def test_the_wall_may_read_the_documented_views_and_nothing_else() -> None:
+    migrations = "".join(
+        path.read_text(encoding="utf-8") for path in sorted((ROOT / "sinks/clickhouse/migrations").glob("*.sql"))
+    )
+    views = set(re.findall(r"VIEW (?:IF NOT EXISTS )?\{database\}\.(v_\w+)", migrations))
+    users = ET.parse(DOCKER / "clickhouse/users.xml").getroot()
+    grants = [query.text or "" for query in users.findall("users/wall/grants/query")]
+    granted = {grant.removeprefix(f"GRANT SELECT ON {Settings().clickhouse.database}.") for grant in grants}
+    assert granted == views
+    limits = {limit.tag: limit.text for limit in users.findall("profiles/wall/*")}
+    assert limits["readonly"] == "2"
+    for name in ("max_execution_time", "max_memory_usage", "max_result_rows"):
+        assert users.findtext(f"profiles/wall/constraints/{name}/max") == limits[name]
+    assert users.find("users/default[@remove='remove']") is not None
+
+
+@pytest.mark.parametrize(("expression", "shown"), expressions())
+def test_metrics_and_labels_exist(expression: str, shown: str) -> None:
+    known = metric_labels()
+    used = set(re.findall(r"\bquanyu_\w+", expression))
+    assert used <= set(known), used - set(known)
+    labels = {label for name in used for label in known[name]} | {"instance", "job"}
+    grouped = {word.strip() for words in re.findall(r"by \(([^)]*)\)", expression) for word in words.split(",")}
+    matched = set(re.findall(r"[{,]\s*(\w+)=", expression))
+    assert grouped | matched <= labels
+    assert set(re.findall(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}", shown)) <= (grouped or labels)
+
+
+def test_the_dashboard_reads_the_provisioned_source() -> None:
+    source = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text(encoding="utf-8"))
+    uids = {entry["uid"] for entry in source["datasources"]}
+    targets = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    assert {target["datasource"]["uid"] for target in targets} <= uids
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    spots = [(p["gridPos"]["x"], p["gridPos"]["y"], p["gridPos"]["w"]) for p in DASHBOARD["panels"]]
+    assert len({spot[:2] for spot in spots}) == len(spots) and all(x + w <= 24 for x, _, w in spots)
+
+
+def test_every_metric_of_an_alert_or_panel_is_worth_having() -> None:
+    """No metric is declared that nobody looks at, but those of deliveries (no channel is configured here)."""
+    looked_at = {name for expression, _ in expressions() for name in re.findall(r"\bquanyu_\w+", expression)}
+    bases = {metric._name for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)}
+    unseen = {base for base in bases if not any(name.startswith(base) for name in looked_at)}
+    assert unseen <= {"quanyu_deliveries"}
