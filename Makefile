@@ -33,3 +33,8 @@ check: install
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The reference pages and the JSON Schemas, made of the code.
+docs: install
+	$(BIN)/python -m schemas.export
+	$(BIN)/python -m streams.reference

@@ -20,7 +20,7 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from schemas import UsageError
-from streams.batches import batch_app, batch_topic
+from streams.batches import batch_app, batch_topic, taken
 
 
 class Count(msgspec.Struct):
@@ -62,7 +62,7 @@ async def read(servers: str, topic: str, *, batches: bool, group: str) -> Count:
                 over.set()
 
     async def whole(stream: Any) -> None:
-        async for event in stream.noack().events():
+        async for event in taken(stream):
             done = count.add(len(event.value))
             event.ack()
             if done:

@@ -21,6 +21,7 @@ class Admitted(Struct, frozen=True, gc=False):
 
     located: Located
     ingested_at_ms: int
+    reported_at_ms: Annotated[int, Meta(description="of the first revision seen")]
 
 
 class Member(Struct, frozen=True, array_like=True, gc=False):
@@ -66,6 +67,7 @@ class Incident(Struct, frozen=True):
     severity: Annotated[int, Meta(description="highest of its signals, 0..4")]
     merged_into: str
     version: int
+    hidden: Annotated[bool, Meta(description="one of its signals is secret or sensitive: no address on a wall")] = False
 
 
 class Pane(Struct, frozen=True, gc=False):
@@ -126,6 +128,7 @@ class RepeatCluster(Struct, frozen=True):
     reporters: Annotated[int, Meta(description="largest number of distinct reporters of one incident, at least")]
     sources: tuple[str, ...]
     versions: dict[str, str]
+    hidden: Annotated[bool, Meta(description="one of its incidents is hidden: no address on a wall")] = False
 
 
 class Alert(Struct, frozen=True):

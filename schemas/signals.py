@@ -64,6 +64,11 @@ class Signal(Struct, frozen=True, array_like=True, gc=False):
     ] = ()
 
     @property
+    def hidden(self) -> bool:
+        """Whether its place and text may not be shown on a wall."""
+        return bool(self.flags) and ("secret" in self.flags or "sensitive" in self.flags)
+
+    @property
     def counts(self) -> bool:
         """Whether it is counted at all: not withdrawn, not marked invalid by the source."""
         return self.state != "withdrawn" and "invalid" not in self.flags

@@ -8,7 +8,18 @@ from typing import Any
 class RecordBatch:
     """Records of one partition, in offset order, at least one. Also what Faust takes for a single Kafka record."""
 
-    __slots__ = ("headers", "key", "offset", "partition", "records", "timestamp", "timestamp_type", "topic")
+    __slots__ = (
+        "generation",
+        "headers",
+        "key",
+        "offset",
+        "partition",
+        "records",
+        "taken",
+        "timestamp",
+        "timestamp_type",
+        "topic",
+    )
 
     checksum = None
     serialized_key_size = 0
@@ -25,6 +36,9 @@ class RecordBatch:
         self.timestamp_type: int = last.timestamp_type
         self.headers: tuple[()] = ()
         self.key = None
+        #: the assignment it was delivered under, and whether an agent has begun to work on it
+        self.generation = 0
+        self.taken = False
 
     @property
     def value(self) -> RecordBatch:

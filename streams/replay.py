@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from schemas import Envelope, RawBatch, Rejected, UsageError
+from schemas import Envelope, QuanyuError, RawBatch, Rejected, UsageError
 from streams.assemble import Assembly, origin
 from streams.pipeline import CityState, heartbeat
 from streams.runner import BadShare, Writer
@@ -96,7 +96,10 @@ class Folding:
     def records(self, batch: RawBatch) -> Envelope:
         """Take raw records through both stages; returns their envelope. Raises TooMuchBadData."""
         now = self._now()
-        envelope, rejected = self.assembly.intake.step(batch, now)
+        try:
+            envelope, rejected = self.assembly.intake.step(batch, now)
+        except UsageError as error:  # a header without a column that the mapping reads
+            raise UsageError(f"{batch.topic}: {error.en}", f"{batch.topic}：{error.zh}") from error
         self._note(batch, envelope, rejected)
         self.envelopes([envelope], rejected)
         self._share.add(len(batch.values), len(rejected))
@@ -129,12 +132,16 @@ class Folding:
 
 
 def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = None) -> Summary:
-    """Read all feeds to their ends. The writer is left open. Raises TooMuchBadData, UsageError (nothing to read)."""
+    """Read all feeds to their ends. The writer is left open. Raises TooMuchBadData, UsageError (nothing to read).
+
+    A damaged file ends at its damage: its error is raised when everything that could be read has been folded.
+    """
     began = time.perf_counter()
     running = list(feeds)
     open_origins = {name: None for feed in feeds for name in feed.origins if name in folding.state.order.origins}
     now = folding._now
     next_offset: dict[str, int] = {}
+    damage: list[QuanyuError] = []
 
     def done(topic: str, partition: int) -> None:
         name = origin(topic, partition)
@@ -144,7 +151,7 @@ def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = 
 
     while running:
         feed = min(running, key=lambda f: f.reached_ms)
-        item = next(feed.items, None)
+        item = _next(feed, damage)
         if item is None:
             running.remove(feed)
             for partition in feed.partitions:
@@ -164,14 +171,27 @@ def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = 
             progress(folding.summary.read, folding.reached_ms, folding.summary)
         if item.partition in feed.ends and envelope.last_offset >= feed.ends[item.partition]:
             done(item.topic, item.partition)
-    if not folding.summary.read:
+    if not folding.summary.read and not damage:
         names = ", ".join(feed.topic for feed in feeds)
         raise UsageError(f"nothing to replay: {names} holds no records", f"没有可回放的内容：{names} 中没有记录")
     folding.finish()
     _end(folding, next(iter(open_origins)), next_offset)
     summary = folding.summary
     summary.seconds = time.perf_counter() - began
+    if damage:
+        raise damage[0]
     return summary
+
+
+def _next(feed: Feed, damage: list[QuanyuError]) -> RawBatch | Told | None:
+    """What comes next of the feed; None at its end, or where it is damaged."""
+    try:
+        return next(feed.items, None)
+    except QuanyuError as error:
+        if type(error) is not QuanyuError:  # usage, a broker that is gone: nothing to be saved by going on
+            raise
+        damage.append(error)
+        return None
 
 
 def _end(folding: Folding, holder: str, next_offset: Mapping[str, int]) -> None:

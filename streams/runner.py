@@ -91,7 +91,8 @@ class Writer:
         self._queue: queue.Queue[Rows | None] = queue.Queue(depth)
         self._error: BaseException | None = None
         self.seconds = 0.0
-        self._thread = threading.Thread(target=self._run, name="writer")
+        # a daemon: a caller that dies of a bug must not be kept alive by a thread that waits for its rows
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def write(self, rows: Rows) -> None:

@@ -120,7 +120,6 @@ class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
     group: str = "quanyu"
     log_topic: str = "signals.located"
     late_topic: str = "signals.late"
-    rejected_topic: str = "signals.rejected"
     retention_days: Positive = 30
     replication: Positive = 1
     heartbeat_s: Annotated[float, Meta(gt=0, description="an idle partition's clock is told this often")] = 5.0
@@ -158,7 +157,7 @@ class Log(Struct, frozen=True, forbid_unknown_fields=True):
 def _sources() -> dict[str, Source]:
     return {
         "110": Source(mapping="110", topic="raw.110"),
-        "12345": Source(mapping="12345", topic="raw.12345", tardy=True, lateness_s=3600, horizon_h=72),
+        "12345": Source(mapping="12345", topic="raw.12345", tardy=True, lateness_s=3600),
         "grid": Source(mapping="grid", topic="raw.grid", lateness_s=300),
         "sensor": Source(mapping="sensor", topic="raw.sensor", lateness_s=300, horizon_h=24),
     }

@@ -17,13 +17,14 @@ import unicodedata
 from functools import lru_cache
 
 #: addresses kept normalised; a city's repeat, and most of a day's are among the last so many
-_REMEMBERED = 1 << 17
+_REMEMBERED = 1 << 14
 
 _BLANK = re.compile(r"(?<![0-9a-z]) | (?![0-9a-z])")
 _NUMERAL = r"(?:\d+|[一二三四五六七八九十百]+)"
 _CHINESE = re.compile(rf"{_NUMERAL}[a-z]?(?:-\d+)?(?:号(?!线)|弄|幢|栋|座|室|单元|#)|[a-z](?:幢|栋|座)")
 #: "4507 brooklyn av ne", "024xx w lithuanian plaza ct", but not "12th av"
 _NUMBER_FIRST = re.compile(r"\d+x*[a-z]?(?:[-/]\d+[a-z]?)? (?=.*[a-z])")
+_BETWEEN = frozenset("/&与和、")
 _CROSSING = re.compile(r"([^/&与和、]+)[/&与和、]([^/&与和、]+)")
 _CORNER = re.compile(r"(?:交叉|交汇|交界)?(?:路口|口|处)$")
 _ROAD = re.compile(r".*[路街道巷]$|.*[a-z].*")
@@ -42,7 +43,8 @@ def place_key(address: str, lon: float | None, lat: float | None) -> str:
 
 def normalise(address: str) -> str:
     """The address as keys compare it."""
-    return _BLANK.sub("", " ".join(unicodedata.normalize("NFKC", address).casefold().split()))
+    words = unicodedata.normalize("NFKC", address).casefold().split()
+    return words[0] if len(words) == 1 else _BLANK.sub("", " ".join(words))
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -57,6 +59,8 @@ def _reading(address: str) -> tuple[str, bool]:
 
 def _crossing(text: str) -> list[str]:
     """The two roads of a crossing, sorted; [] if it is none."""
+    if _BETWEEN.isdisjoint(text):  # nearly all
+        return []
     found = _CROSSING.fullmatch(_CORNER.sub("", text))
     if not found:
         return []

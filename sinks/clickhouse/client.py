@@ -7,6 +7,7 @@ database as the bound parameter `{database:Identifier}`. One call at a time; cli
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,8 @@ def _embedded(directory: str) -> Client:
             f"clickhouse.url: cannot write in the directory {path}: {error}",
             f"clickhouse.url：无法写入目录 {path}：{error}",
         ) from error
+    # The engine is loaded now, into our process: let its allocator give freed pages back at once.
+    os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")
     with _translated(where):
         try:
             driver = clickhouse_connect.get_client(interface="chdb", path=str(path))

@@ -216,6 +216,7 @@ def repeat_clusters(rows: Sequence[RepeatCluster], ingested_ms: Sequence[int]) -
             "messages": pa.array([row.messages for row in rows], U32),
             "reporters": pa.array([row.reporters for row in rows], U32),
             "sources": pa.array([row.sources for row in rows], TEXTS),
+            "hidden": pa.array([int(row.hidden) for row in rows], U8),
             "versions": _versions(rows),
             "ingested_at": times(ingested_ms),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from msgspec.structs import asdict
 
 from schemas import QuanyuError
 from streams import settings as configuration
@@ -33,7 +34,7 @@ def check_command(config: str | None, overrides: tuple[str, ...], as_json: bool)
     except QuanyuError as error:
         fail(error)
     if as_json:
-        print_json({"config": configuration.masked(settings), "versions": assembly.versions})
+        print_json({"config": configuration.masked(settings), "versions": asdict(assembly.versions)})
         return
     _print(settings)
     click.echo(

@@ -73,11 +73,12 @@ def demo_command(
     """
     try:
         settings = configuration.load(config, overrides=overrides)
+        factor, length_s = speed_of(speed, "--speed"), duration_s(length, "--for")
         shown = not (headless or as_json)
         with TemporaryDirectory(prefix="quanyu-demo-") as folder:
             run = _Run(settings, Path(folder), cells, name, rate, history, seed)
             with Live(console=console(), auto_refresh=False, transient=True) if shown else nullcontext() as live:
-                summary = run.go(speed_of(speed, "--speed"), duration_s(length, "--for"), live)
+                summary = run.go(factor, length_s, live)
             if shown:
                 console().print(run.picture())
             run.close()

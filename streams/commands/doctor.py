@@ -17,6 +17,9 @@ from streams.commands.base import configured, console, current_language, fail, j
 from streams.kafka import check_topics, reachable
 from streams.settings import Settings
 
+#: how long a server may take to answer, seconds
+LOOK_S = 3.0
+
 
 class Check(Struct):
     """One thing looked at; `exit_code` is what a command would have left with."""
@@ -41,6 +44,8 @@ def doctor_command(config: str | None, overrides: tuple[str, ...], as_json: bool
     except QuanyuError as error:
         fail(error)
     checks = [_look(name, call) for name, call in _checks(settings)]
+    if checks[-1].ok:  # Kafka answers
+        checks.append(_look(say("topics", "主题"), lambda: f"{len(check_topics(settings))}"))
     if as_json:
         print_json({"ok": all(c.ok for c in checks), "checks": checks})
     else:
@@ -78,8 +83,7 @@ def _checks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         (say("mappings and grids", "映射与网格"), stages),
         (say("caller key", "来电人密钥"), secret),
         ("ClickHouse", clickhouse),
-        ("Kafka", lambda: ", ".join(reachable(settings.kafka.servers))),
-        (say("topics", "主题"), lambda: f"{len(check_topics(settings))}"),
+        ("Kafka", lambda: ", ".join(reachable(settings.kafka.servers, LOOK_S))),
     ]
 
 

@@ -13,7 +13,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from schemas import QuanyuError, TooMuchBadData, UsageError
+from schemas import QuanyuError, UsageError
 from schemas.sources.mapping import load_mapping
 from sinks.base import Sink
 from sinks.clickhouse import connect, migrate, open_sink, runs
@@ -204,12 +204,12 @@ def _execute(
     try:
         with progress() as bar:
             if arguments["log"]:
-                summary = replay_log(kafka_log(settings, from_ms, to_ms), folding)
+                summary = replay_log(kafka_log(settings, from_ms, to_ms, batch), folding)
             else:
                 summary = replay(feeds, folding, _bar(bar, feeds))
         writer.close()
-    except TooMuchBadData:
-        writer.close()  # the dead letters are what explains it
+    except QuanyuError:
+        writer.close()  # what was read is stored; the dead letters may be what explains it
         sink.close()
         raise
     except BaseException:

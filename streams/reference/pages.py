@@ -44,7 +44,7 @@ def comments(example: str) -> dict[str, str]:
             said.append(line[2:])
         elif opened := re.fullmatch(r"#\[(.+)\]", line):
             section, said = opened[1], []
-        elif line.startswith("#"):
+        elif re.match(r"#[^# ]", line):
             key = line[1:].partition("=")[0].strip()
             if said:
                 found[f"{section}.{key}"] = " ".join(said)
@@ -113,7 +113,8 @@ def commands() -> str:
     """`--help` of every command."""
     parts = [
         "# Commands 命令\n\nExit codes 退出码: 0 done 完成; 1 failed 失败; "
-        "2 wrong usage or configuration 用法或配置有误; 3 too much bad data 坏数据过多; 4 a server is unreachable 服务器不可达.\n"
+        "2 wrong usage or configuration 用法或配置有误; 3 too much bad data 坏数据过多; "
+        "4 a server is unreachable 服务器不可达.\n"
     ]
     root = click.Context(main, info_name="quanyu", terminal_width=WIDTH, max_content_width=WIDTH)
     for context in _commands(root):

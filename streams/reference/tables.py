@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sinks.clickhouse import Client
+from sinks.clickhouse import Client, queries
 from sinks.clickhouse.migrate import shipped
 from streams.reference.structs import table
 
@@ -44,8 +44,11 @@ def tables(client: Client, database: str) -> str:
         {"db": database},
     )
     for name, engine, key in found:
-        facts = [told.get(name, ""), f"Engine {engine}, key ({key})." if key else ""]
+        above = f"From `{origin[name]}`." if name in origin else ""
+        facts = [told.get(name, ""), above, f"Engine {engine}, key ({key})." if key else ""]
         head = "\n\n".join(filter(None, facts))
         rows = [(f"`{c}`", f"`{t}`", says(name, c)) for c, (t, _) in columns[name].items()]
         parts.append(f"## {name}\n\n{head}\n\n{table(('column', 'type', 'meaning'), rows)}")
-    return "\n".join(parts)
+    named = [(f"`{name}`", " ".join(re.findall(r"^-- (.*)", queries.load(name), re.M))) for name in queries.names()]
+    about = "Ready-made queries for walls and dashboards, `sinks/clickhouse/queries/*.sql`; parameters are bound."
+    return "\n".join([*parts, f"## Queries\n\n{about}\n\n{table(('NAME', 'gives'), named)}"])

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from schemas import Alert, HotSpot, Incident, Pane, RepeatCluster, Tick
+from schemas import Alert, HotSpot, RepeatCluster, Tick
 
-Item = HotSpot | RepeatCluster | Pane | Incident | Tick
+Item = HotSpot | RepeatCluster | Tick
 
 
 class State(Struct):

@@ -31,7 +31,7 @@ METHOD = "same-hours-nb"
 LEVELS = ((12.0, "red"), (10.0, "orange"), (8.0, "yellow"), (0.0, "blue"))
 
 Spot = tuple[str, str]  # cell, category
-Out = HotSpot | Pane | Incident | Tick
+Out = HotSpot | Incident | Tick
 
 
 class Open(Struct):
@@ -90,14 +90,15 @@ class HotSpots:
         return State()
 
     def step(self, state: State, batch: Sequence[Pane | Incident | Tick]) -> list[Out]:
-        """Take counts in; at each tick evaluate every pane that has closed. Everything else passes through."""
+        """Take counts in; at each tick evaluate every pane that has closed. Incidents and ticks pass through."""
         out: list[Out] = []
         minutes = self.calendar.minutes
         for item in batch:
             if isinstance(item, Pane):
-                if item.layer == self.layer and item.minutes == minutes:
+                if item.minutes == minutes and item.layer == self.layer:
                     self._take(state, item)
-            elif isinstance(item, Tick):
+                continue
+            if isinstance(item, Tick):
                 self._evaluate(state, item.at_ms, out)
             out.append(item)
         return out

@@ -98,31 +98,22 @@ class Incidents:
         located = item.located
         signal = located.signal
         before = state.members.get(signal.id)
-        if before is None:
-            after = Member(located, "", False, signal.reported_at_ms, item.ingested_at_ms, 1)
-            state.shelves.setdefault(signal.occurred_at_ms // HOUR_MS, []).append(signal.id)
-        else:
-            after = Member(
-                located,
-                before.incident_id,
-                before.opens,
-                before.reported_at_ms,
-                item.ingested_at_ms,
-                before.version + 1,
-            )
+        reported, version = item.reported_at_ms, 1
+        if before is not None:
+            reported, version = before.reported_at_ms, before.version + 1
             if before.incident_id and signal.counts and self._links(before.located) == self._links(located):
                 group = state.groups[before.incident_id]
                 group.version += 1
                 state.dirty.add(group.id)
+                after = Member(located, before.incident_id, before.opens, reported, item.ingested_at_ms, version)
                 state.members[signal.id] = after
                 out.append(Change(before, after))
                 return
             if before.incident_id:
                 self._leave(state, before, out)
-            after = _replace(after, incident_id="", opens=False)
-            state.shelves.setdefault(signal.occurred_at_ms // HOUR_MS, []).append(signal.id)
-        if signal.counts:
-            after = self._join(state, after, out)
+        state.shelves.setdefault(signal.occurred_at_ms // HOUR_MS, []).append(signal.id)
+        incident, opens = self._join(state, located, out) if signal.counts else ("", False)
+        after = Member(located, incident, opens, reported, item.ingested_at_ms, version)
         state.members[signal.id] = after
         out.append(Change(before, after))
 
@@ -142,12 +133,15 @@ class Incidents:
             keys.append((located.place_keys[0], category))
         return keys
 
-    def _join(self, state: State, member: Member, out: list[Out]) -> Member:
-        """Link a counting signal: alone, into one incident, or as the bridge between several."""
-        signal = member.located.signal
+    def _join(self, state: State, located: Located, out: list[Out]) -> tuple[str, bool]:
+        """Link a counting signal: alone, into one incident, or as the bridge between several.
+
+        Returns its incident's id and whether it is the first there.
+        """
+        signal = located.signal
         point = (signal.occurred_at_ms, signal.id)
         joined: set[str] = set()
-        for key in self._keys(member.located):
+        for key in self._keys(located):
             session = state.sessions.get(key)
             if session is None:
                 state.sessions[key] = [point]
@@ -158,10 +152,10 @@ class Incidents:
         if signal.related_id:
             state.kin.setdefault(signal.related_id, []).append(signal.id)
         if signal.related_id or signal.id in state.kin:
-            joined.update(state.members[i].incident_id for i in self._relatives(state, member.located))
+            joined.update(state.members[i].incident_id for i in self._relatives(state, located))
         if not joined:
             group = self._open(state, [signal.id], point, point[0])
-            return _replace(member, incident_id=group.id, opens=True)
+            return group.id, True
         groups = sorted((state.groups[i] for i in joined), key=lambda g: g.first)
         first = min(groups[0].first, point)
         if first == point:
@@ -178,7 +172,7 @@ class Incidents:
         group.ids.append(signal.id)
         group.last_ms = max(group.last_ms, point[0])
         state.dirty.add(group.id)
-        return _replace(member, incident_id=group.id, opens=first == point)
+        return group.id, first == point
 
     def _leave(self, state: State, member: Member, out: list[Out]) -> None:
         """Unlink a signal; what is left of its incident may keep its id, take a new one, or fall apart."""
@@ -302,8 +296,26 @@ class Incidents:
     def _row(self, state: State, group: Group) -> Incident:
         first = state.members[group.first[1]].located
         signal = first.signal
-        signals = [state.members[i].located.signal for i in group.ids] if len(group.ids) > 1 else [signal]
-        if not any(first.cells) and len(signals) > 1:
+        if len(group.ids) == 1:  # nearly all
+            return Incident(
+                group.id,
+                "open",
+                group.first[0],
+                group.last_ms,
+                signal.category,
+                first.cells,
+                first.place_keys[0] if first.place_keys else "",
+                signal.address,
+                1,
+                1 if signal.reporter else 0,
+                (signal.source,),
+                signal.severity,
+                "",
+                group.version,
+                signal.hidden,
+            )
+        signals = [state.members[i].located.signal for i in group.ids]
+        if not any(first.cells):
             located = [state.members[i].located for i in group.ids]
             placed = [m for m in located if any(m.cells)]
             first = min(placed, key=lambda m: (m.signal.occurred_at_ms, m.signal.id), default=first)
@@ -322,6 +334,7 @@ class Incidents:
             max(s.severity for s in signals),
             "",
             group.version,
+            any(s.hidden for s in signals),
         )
 
     def _forget(self, state: State, now_ms: int) -> None:

@@ -56,13 +56,13 @@ class Counts(Struct):
 
 
 class State(Struct):
-    """Everything the room remembers. `seen`: id -> (revision, content check, event time)."""
+    """Everything the room remembers. `seen`: id -> (revision, content check, event time, first report)."""
 
     origins: dict[str, int] = {}
     offsets: dict[str, int] = {}
     waiting: list[tuple[Any, ...]] = []
     superseded: set[tuple[str, int]] = set()
-    seen: dict[str, tuple[int, int, int]] = {}
+    seen: dict[str, tuple[int, int, int, int]] = {}
     older: dict[str, list[int]] = {}
     shelves: dict[tuple[str, int], list[str]] = {}
     watermark_ms: int = BEGINNING
@@ -162,13 +162,14 @@ class Order:
                 revision, check = verdict
                 if known[2] >= city:
                     state.superseded.add((key, known[0]))
-            seen[key] = (revision, check, at)
+            reported = signal.reported_at_ms if known is None else known[3]
+            seen[key] = (revision, check, at, reported)
             hour = at // HOUR_MS
             if hour != hour_shelf:
                 hour_shelf = hour
                 shelf = shelves.setdefault((source, hour), [])
             shelf.append(key)  # type: ignore[union-attr]
-            admitted = Admitted(located, envelope.ingested_at_ms)
+            admitted = Admitted(located, envelope.ingested_at_ms, reported)
             if late:
                 state.late_seq += 1
                 waiting.append((city, 0, state.late_seq, 0, admitted))
@@ -185,7 +186,7 @@ class Order:
             city = max(city, min(own, others))
         state.watermark_ms = city
 
-    def _revise(self, state: State, signal: Signal, known: tuple[int, int, int]) -> tuple[int, int] | None:
+    def _revise(self, state: State, signal: Signal, known: tuple[int, int, int, int]) -> tuple[int, int] | None:
         """(revision, content check) if the signal is newer than what is known, else None; counted either way."""
         counts = state.counts
         if signal.revision == UNDECLARED:

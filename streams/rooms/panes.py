@@ -8,15 +8,17 @@ provisional while open, final when the watermark passes its end, revised when so
     incidents  distinct incidents seen here    does not add up
     reporters  distinct known reporters        does not add up
 
-So the coarser panes are counted, not summed. Most incidents and reporters have one signal a day: those are counted in
-bulk, the others row by row (`_add`). The index of who was where is kept by local day, the longest pane.
+So the coarser panes are counted, not summed. Additions are piled up and counted together when their pane closes or the
+batch ends; what is taken back goes row by row. The index of who was where is kept by local day, the longest pane.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -32,14 +34,16 @@ Cell = tuple[str, str]  # category, cell code
 Row = list[int]
 Rows = dict[Cell, Row]
 Span = tuple[int, int, int]  # layer, minutes, start
+Place = tuple[Span, Cell]
+Presence = Member | dict[Place, int]
 Out = Pane | Incident | Tick
 
 
 class Day(Struct):
-    """Who was where in one local day."""
+    """Who was where in one local day: the only member, or how many members at each place."""
 
-    incidents: dict[str, list[Member]] = {}
-    reporters: dict[str, list[Member]] = {}
+    incidents: dict[str, Presence] = {}
+    reporters: dict[str, Presence] = {}
 
 
 class State(Struct):
@@ -53,6 +57,27 @@ class State(Struct):
     tick_ms: int = -(2**62)
 
 
+class Pile(NamedTuple):
+    """Cells of the signals that are to be added to the rows of one span, before they are counted together."""
+
+    signals: list[Cell]
+    same_incident: list[Cell]  # of these: the incident already stands there
+    not_first: list[Cell]  # of these: not the incident's first signal
+    no_reporter: list[Cell]  # of these: reporter unknown, or already there
+
+
+class Bulk(NamedTuple):
+    """What a step puts together before it touches the rows.
+
+    `fresh`: pane -> members that are the only ones of their incident and reporter that day; `days`: memory of `_day`,
+    between two ticks.
+    """
+
+    fresh: dict[int, list[Member]]
+    piles: dict[Span, Pile]
+    days: dict[int, Day | None]
+
+
 @dataclass(frozen=True)
 class Panes:
     """`layers`: names of the grids' layers, finest first; `resolutions_min`: layer -> lengths of its panes."""
@@ -62,6 +87,10 @@ class Panes:
     resolutions_min: Mapping[str, Sequence[int]]
     category_depth: int
     horizon_ms: int
+    spans: Callable[[int], tuple[tuple[Span, ...], ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spans", lru_cache(maxsize=4096)(self._spans_at))
 
     def start(self) -> State:
         """Nothing counted."""
@@ -79,18 +108,20 @@ class Panes:
     def step(self, state: State, batch: Sequence[Change | Incident | Late | Tick]) -> list[Out]:
         """Count changes. The finest layer's rows leave before each tick, all others once, at the end of the batch."""
         out: list[Out] = []
-        fresh: dict[int, list[Member]] = {}
+        bulk = Bulk({}, {}, {})
         for item in batch:
             if isinstance(item, Change):
-                self._count(state, item, fresh)
+                self._count(state, item, bulk)
                 continue
             if isinstance(item, Tick):
-                self._bulk(state, fresh)
-                self._close(state, item.at_ms)
+                self._sort_out(bulk)
+                self._close(state, item.at_ms, bulk)
                 state.fine = self._tell(state.fine, out)
             if not isinstance(item, Late):
                 out.append(item)
-        self._bulk(state, fresh)
+        self._sort_out(bulk)
+        for span in list(bulk.piles):
+            self._raise(state, span, bulk)
         state.fine = self._tell(state.fine, out)
         state.coarse = self._tell(state.coarse, out)
         self._forget(state)
@@ -98,57 +129,72 @@ class Panes:
 
     # -- counting --------------------------------------------------------------------------------------------------
 
-    def _count(self, state: State, change: Change, fresh: dict[int, list[Member]]) -> None:
+    def _count(self, state: State, change: Change, bulk: Bulk) -> None:
         before, after = change.before, change.after
-        if before is not None and before.incident_id and not self._frozen(state, before):
-            if after.incident_id and self._same(before, after):
-                self._swap(state, before, after)
-                return
-            self._remove(state, before)
-        if not after.incident_id or self._frozen(state, after):
+        if before is not None and before.incident_id:
+            day = self._day(state, before, bulk)
+            if day is not None:
+                if after.incident_id and self._same(before, after):
+                    _swap(day, after)
+                    return
+                self._take_back(state, day, before)
+        if not after.incident_id:
             return
-        signal = after.located.signal
-        pane = self.calendar.pane(signal.occurred_at_ms)
-        day_start = self.calendar.start(DAY_MIN, pane)
-        day = state.days.get(day_start)
+        day = self._day(state, after, bulk)
         if day is None:
-            day = state.days[day_start] = Day()
-        known = after.incident_id in day.incidents or not after.opens or signal.reporter in day.reporters
-        if known:
-            self._add(state, day, after)
             return
-        day.incidents[after.incident_id] = [after]
-        if signal.reporter:
-            day.reporters[signal.reporter] = [after]
-        members = fresh.get(pane)
+        reporter = after.located.signal.reporter
+        if not after.opens or after.incident_id in day.incidents or reporter in day.reporters:
+            self._add(day, after, bulk.piles)
+            return
+        day.incidents[after.incident_id] = after
+        if reporter:
+            day.reporters[reporter] = after
+        pane = self.calendar.pane(after.located.signal.occurred_at_ms)
+        members = bulk.fresh.get(pane)
         if members is None:
-            fresh[pane] = [after]
+            bulk.fresh[pane] = [after]
         else:
             members.append(after)
 
-    def _bulk(self, state: State, fresh: dict[int, list[Member]]) -> None:
-        """Count signals that are the only one of their incident and reporter that day."""
-        for pane, members in fresh.items():
+    def _day(self, state: State, member: Member, bulk: Bulk) -> Day | None:
+        """The member's day; None when it has left the horizon: its counts stand as they are (reconcile moves them)."""
+        pane = self.calendar.pane(member.located.signal.occurred_at_ms)
+        if pane in bulk.days:
+            return bulk.days[pane]
+        start = self.calendar.start(DAY_MIN, pane)
+        day = None
+        if self.calendar.end(DAY_MIN, start) > state.tick_ms - self.horizon_ms:
+            day = state.days.get(start)
+            if day is None:
+                day = state.days[start] = Day()
+        bulk.days[pane] = day
+        return day
+
+    def _sort_out(self, bulk: Bulk) -> None:
+        """Put fresh members, the only ones of their incident and reporter that day, on the piles of their spans."""
+        for pane, members in bulk.fresh.items():
             signals = [m.located.signal for m in members]
             categories = [category_level(s.category, self.category_depth) for s in signals]
             columns = [*zip(*[m.located.cells for m in members], strict=True)] if self.layers else []
             columns += [(CITY_LAYER,) * len(members), tuple([s.source for s in signals])]
             nameless = [n for n, s in enumerate(signals) if not s.reporter]
-            for layer, (name, column) in enumerate(zip(self.all_layers, columns, strict=True)):
+            for column, spans in zip(columns, self.spans(pane), strict=True):
                 cells = list(zip(categories, column, strict=True))
-                counts = Counter(cells)
-                unknown = Counter([cells[n] for n in nameless])
-                for minutes in self.lengths(name):
-                    span = (layer, minutes, self.calendar.start(minutes, pane))
-                    self._raise(state, span, counts, unknown)
-        fresh.clear()
+                unknown = [cells[n] for n in nameless]
+                for span in spans:
+                    pile = _pile(bulk.piles, span)
+                    pile.signals.extend(cells)
+                    pile.no_reporter.extend(unknown)
+        bulk.fresh.clear()
 
-    def _raise(self, state: State, span: Span, counts: Counter[Cell], unknown: Counter[Cell]) -> None:
-        """Add to the rows of one span (the hot loop: `_row` written out)."""
+    def _raise(self, state: State, span: Span, bulk: Bulk) -> None:
+        """Add the pile of a span to its rows (the hot loop: `_row` written out)."""
+        pile = bulk.piles.pop(span)
         rows = self._rows(state, span)
         told = state.fine if self._is_fine(span) else state.coarse
         stage = PROVISIONAL if span in state.open else REVISED
-        for cell, n in counts.items():
+        for cell, n in Counter(pile.signals).items():
             if not cell[1]:
                 continue
             row = rows.get(cell)
@@ -162,8 +208,12 @@ class Panes:
             row[MESSAGES] += n
             row[INCIDENTS] += n
             row[OPENED] += n
-            row[REPORTERS] += n - unknown[cell] if unknown else n
+            row[REPORTERS] += n
             row[VERSION] += n
+        for column, cells in ((INCIDENTS, pile.same_incident), (OPENED, pile.not_first), (REPORTERS, pile.no_reporter)):
+            for cell in cells:
+                if cell[1]:
+                    rows[cell][column] -= 1
 
     def _rows(self, state: State, span: Span) -> Rows:
         rows = state.tables.get(span)
@@ -173,8 +223,10 @@ class Panes:
                 state.open.add(span)
         return rows
 
-    def _row(self, state: State, span: Span, rows: Rows, cell: Cell) -> Row:
+    def _row(self, state: State, place: Place) -> Row:
         """The row, marked as to be told (and as revised, if its pane is closed)."""
+        span, cell = place
+        rows = self._rows(state, span)
         row = rows.get(cell)
         if row is None:
             row = rows[cell] = [0, 0, 0, 0, 0, PROVISIONAL if span in state.open else REVISED, 0]
@@ -191,63 +243,84 @@ class Panes:
     def _is_fine(self, span: Span) -> bool:
         return span[0] == 0 and span[1] == self.calendar.minutes
 
-    def _spans(self, member: Member) -> Iterator[tuple[Span, Cell]]:
+    def _places(self, member: Member) -> list[Place]:
         """Every row that a member is counted in."""
         located = member.located
         signal = located.signal
         category = category_level(signal.category, self.category_depth)
-        pane = self.calendar.pane(signal.occurred_at_ms)
         codes = (*located.cells, CITY_LAYER, signal.source)
-        for layer, (name, code) in enumerate(zip(self.all_layers, codes, strict=True)):
-            if code:
-                for minutes in self.lengths(name):
-                    yield (layer, minutes, self.calendar.start(minutes, pane)), (category, code)
+        spans = self.spans(self.calendar.pane(signal.occurred_at_ms))
+        return [(span, (category, code)) for code, own in zip(codes, spans, strict=True) if code for span in own]
 
-    def _add(self, state: State, day: Day, member: Member) -> None:
-        """Count a member whose incident or reporter may already stand in the same rows."""
+    def _spans_at(self, pane: int) -> tuple[tuple[Span, ...], ...]:
+        """For each layer the spans that hold a shortest pane."""
+        return tuple(
+            tuple((layer, minutes, self.calendar.start(minutes, pane)) for minutes in self.lengths(name))
+            for layer, name in enumerate(self.all_layers)
+        )
+
+    def _add(self, day: Day, member: Member, piles: dict[Span, Pile]) -> None:
+        """Put a member on the piles whose incident or reporter has others that day."""
         reporter = member.located.signal.reporter
-        kin = day.incidents.setdefault(member.incident_id, [])
-        same = day.reporters.setdefault(reporter, []) if reporter else []
-        self._shift(state, member, kin, same, 1)
-        kin.append(member)
-        if reporter:
-            same.append(member)
+        places = self._places(member)
+        for span, cell in places:
+            pile = _pile(piles, span)
+            pile.signals.append(cell)
+            if not member.opens:
+                pile.not_first.append(cell)
+        for span, cell in self._come(day.incidents, member.incident_id, member, places):
+            piles[span].same_incident.append(cell)
+        for span, cell in self._come(day.reporters, reporter, member, places) if reporter else places:
+            piles[span].no_reporter.append(cell)
 
-    def _remove(self, state: State, member: Member) -> None:
-        signal = member.located.signal
-        day = state.days[self.calendar.start(DAY_MIN, self.calendar.pane(signal.occurred_at_ms))]
-        kin = day.incidents[member.incident_id]
-        _take_out(kin, signal.id)
-        same: list[Member] = []
-        if signal.reporter:
-            same = day.reporters[signal.reporter]
-            _take_out(same, signal.id)
-        self._shift(state, member, kin, same, -1)
-        if not kin:
-            del day.incidents[member.incident_id]
-        if signal.reporter and not same:
-            del day.reporters[signal.reporter]
-
-    def _shift(self, state: State, member: Member, kin: list[Member], same: list[Member], by: int) -> None:
-        """Move every row of `member` by one; distinct counts only where no other member stands for it."""
-        taken_by_kin = {place for m in kin for place in self._spans(m)} if kin else ()
-        taken_by_same = {place for m in same for place in self._spans(m)} if same else ()
-        has_reporter = bool(member.located.signal.reporter)
-        for place in self._spans(member):
-            row = self._row(state, place[0], self._rows(state, place[0]), place[1])
-            row[MESSAGES] += by
+    def _take_back(self, state: State, day: Day, member: Member) -> None:
+        """Take a member out of its rows, one by one."""
+        reporter = member.located.signal.reporter
+        places = self._places(member)
+        for place in places:
+            row = self._row(state, place)
+            row[MESSAGES] -= 1
             row[VERSION] += 1
             if member.opens:
-                row[OPENED] += by
-            if place not in taken_by_kin:
-                row[INCIDENTS] += by
-            if has_reporter and place not in taken_by_same:
-                row[REPORTERS] += by
+                row[OPENED] -= 1
+        for span, cell in self._go(day.incidents, member.incident_id, member, places):
+            state.tables[span][cell][INCIDENTS] -= 1
+        for span, cell in self._go(day.reporters, reporter, member, places) if reporter else ():
+            state.tables[span][cell][REPORTERS] -= 1
 
-    def _frozen(self, state: State, member: Member) -> bool:
-        """Whether the member's day has left the horizon: its counts stand as they are (reconcile moves them)."""
-        day = self.calendar.start(DAY_MIN, self.calendar.pane(member.located.signal.occurred_at_ms))
-        return self.calendar.end(DAY_MIN, day) <= state.tick_ms - self.horizon_ms
+    def _come(self, index: dict[str, Presence], key: str, member: Member, places: list[Place]) -> list[Place]:
+        """Note that `key` is at these places; returns those where it already was."""
+        there = index.get(key)
+        if there is None:
+            index[key] = member
+            return []
+        if isinstance(there, Member):
+            there = index[key] = dict.fromkeys(self._places(there), 1)
+        known = []
+        for place in places:
+            n = there.get(place, 0)
+            there[place] = n + 1
+            if n:
+                known.append(place)
+        return known
+
+    def _go(self, index: dict[str, Presence], key: str, member: Member, places: list[Place]) -> list[Place]:
+        """Note that `key` has left these places; returns those where nothing of it is left."""
+        there = index[key]
+        if isinstance(there, Member):
+            del index[key]
+            return places
+        last = []
+        for place in places:
+            n = there[place] - 1
+            if n:
+                there[place] = n
+            else:
+                del there[place]
+                last.append(place)
+        if not there:
+            del index[key]
+        return last
 
     def _same(self, a: Member, b: Member) -> bool:
         """Whether two revisions of a member are counted alike."""
@@ -261,21 +334,15 @@ class Panes:
             and category_level(s.category, self.category_depth) == category_level(t.category, self.category_depth)
         )
 
-    def _swap(self, state: State, before: Member, after: Member) -> None:
-        signal = before.located.signal
-        day = state.days[self.calendar.start(DAY_MIN, self.calendar.pane(signal.occurred_at_ms))]
-        lists = [day.incidents[before.incident_id]]
-        if signal.reporter:
-            lists.append(day.reporters[signal.reporter])
-        for members in lists:
-            _take_out(members, signal.id)
-            members.append(after)
-
     # -- time ------------------------------------------------------------------------------------------------------
 
-    def _close(self, state: State, now_ms: int) -> None:
+    def _close(self, state: State, now_ms: int, bulk: Bulk) -> None:
         """Panes that end by now are final; that is a change of every row of theirs."""
+        fine = (0, self.calendar.minutes)
+        for span in [s for s in bulk.piles if s[:2] == fine or self.calendar.end(s[1], s[2]) <= now_ms]:
+            self._raise(state, span, bulk)
         state.tick_ms = now_ms
+        bulk.days.clear()
         for span in sorted(s for s in state.open if self.calendar.end(s[1], s[2]) <= now_ms):
             state.open.discard(span)
             for cell, row in state.tables[span].items():
@@ -284,8 +351,7 @@ class Panes:
                 self._mark(state, span, cell, row)
 
     def _tell(self, told: list[tuple[Span, Cell, Row]], out: list[Out]) -> list[tuple[Span, Cell, Row]]:
-        """Rows that changed leave in a fixed order; returns the empty list that takes their place."""
-        told.sort(key=_place)
+        """Rows that changed leave; returns the empty list that takes their place."""
         names = self.all_layers
         for (layer, minutes, start), (category, cell), row in told:
             row[DIRTY] = 0
@@ -305,12 +371,16 @@ class Panes:
         return self.calendar.start(DAY_MIN, self.calendar.pane(span[2]))
 
 
-def _place(told: tuple[Span, Cell, Row]) -> tuple[Span, Cell]:
-    return told[:2]
+def _pile(piles: dict[Span, Pile], span: Span) -> Pile:
+    pile = piles.get(span)
+    if pile is None:
+        pile = piles[span] = Pile([], [], [], [])
+    return pile
 
 
-def _take_out(members: list[Member], signal_id: str) -> None:
-    for n, member in enumerate(members):
-        if member.located.signal.id == signal_id:
-            del members[n]
-            return
+def _swap(day: Day, after: Member) -> None:
+    """Let a revision that is counted alike stand for the one before."""
+    signal = after.located.signal
+    for index, key in ((day.incidents, after.incident_id), (day.reporters, signal.reporter)):
+        if isinstance(index.get(key), Member):
+            index[key] = after

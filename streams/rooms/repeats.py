@@ -7,46 +7,61 @@ one is taken back, and closes after `close_days` without a new one. Looked at wh
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left, insort
+import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas import HotSpot, Incident, Pane, RepeatCluster, Tick
+from schemas import HotSpot, Incident, RepeatCluster, Tick
 from streams.windows import DAY_MS
 
 
-class Visit(Struct, frozen=True, array_like=True, gc=False, order=True):
+class Visit(NamedTuple):
     """One incident at a place."""
 
     opened_at_ms: int
-    incident_id: str
-    category: str
+    incident: int  # its id, as a number
+    category: int  # place in State.categories
     messages: int
     reporters: int
-    sources: tuple[str, ...]
+    sources: int  # bit mask over State.sources
+    hidden: int  # 0 or 1
+
+
+#: a visit as it is kept: a month of a city's incidents lies in memory
+PACKED = struct.Struct("<qQHHHHB")
+MOST = 65_535
 
 
 class State(Struct):
-    """`places`: key -> visits by time; `where`: incident -> its place; `open`: place -> newest revision;
-    `fresh`: incidents since the last tick; `shelves`: day -> incidents to be forgotten; `closing`: heap of
-    (time, place), not later than the true closing time.
+    """Everything the room remembers.
+
+    `places`: digest of a place key -> its visits, packed, by time; `where`: incident that may still change -> digest of
+    its place; `open`: place key -> newest revision; `fresh`: incidents since the last tick; `old`, `settled`: day ->
+    places to look for visits to forget, incidents that change no more; `closing`: heap of (time, place key), not later
+    than the true closing time.
     """
 
-    places: dict[str, list[Visit]] = {}
+    places: dict[int, bytes] = {}
+    where: dict[str, int] = {}
     open: dict[str, RepeatCluster] = {}
-    where: dict[str, str] = {}
     fresh: dict[str, Incident] = {}
-    shelves: dict[int, list[str]] = {}
-    total: int = 0
+    old: dict[int, list[int]] = {}
+    settled: dict[int, list[str]] = {}
     closing: list[tuple[int, str]] = []
+    keys: dict[int, str] = {}
+    categories: list[str] = []
+    sources: list[str] = []
+    total: int = 0
 
 
-Item = HotSpot | Pane | Incident | Tick
+Item = HotSpot | Incident | Tick
+Out = HotSpot | RepeatCluster | Tick
 
 
 @dataclass(frozen=True)
@@ -56,19 +71,21 @@ class Repeats:
     incidents: int
     days: int
     close_days: int
+    horizon_ms: int
     versions: Mapping[str, str]
 
     def start(self) -> State:
         """No history."""
         return State()
 
-    def step(self, state: State, batch: Sequence[Item]) -> list[Item | RepeatCluster]:
-        """Note incidents; at each tick look at the places they touched. Everything passes through."""
-        out: list[Item | RepeatCluster] = []
+    def step(self, state: State, batch: Sequence[Item]) -> list[Out]:
+        """Note incidents; at each tick look at the places they touched. The rest passes through."""
+        out: list[Out] = []
         for item in batch:
             if isinstance(item, Incident):
                 state.fresh[item.id] = item
-            elif isinstance(item, Tick):
+                continue
+            if isinstance(item, Tick):
                 touched = self._note(state, item.at_ms)
                 self._look(state, touched, item.at_ms, out)
             out.append(item)
@@ -78,52 +95,84 @@ class Repeats:
         """Move the fresh incidents into their places; returns the places touched with the incident that did."""
         touched: dict[str, Incident] = {}
         for incident in sorted(state.fresh.values(), key=lambda i: (i.opened_at_ms, i.id)):
-            old = state.where.get(incident.id)
+            number = int(incident.id, 16)
             key = incident.place_key if incident.state == "open" else ""
-            if old:
-                visits = state.places[old]
-                visits[:] = [v for v in visits if v.incident_id != incident.id]
-                touched[old] = incident
-                if old != key:
-                    del state.where[incident.id]
-            if key:
-                visit = Visit(
-                    incident.opened_at_ms,
-                    incident.id,
-                    incident.category,
-                    incident.messages,
-                    incident.reporters,
-                    incident.sources,
-                )
-                insort(state.places.setdefault(key, []), visit)
-                state.where[incident.id] = key
+            here = place_digest(key) if key else 0
+            before = state.where.get(incident.id, 0)
+            if before and before != here:
+                self._drop(state, before, number)
+                del state.where[incident.id]
+                if before in state.keys:
+                    touched[state.keys[before]] = incident
+            if here:
+                self._drop(state, here, number)
+                visits = [*unpack(state.places.get(here, b"")), self._visit(state, incident, number)]
+                visits.sort()
+                state.places[here] = pack(visits)
                 touched[key] = incident
-                if not old:
-                    state.shelves.setdefault(incident.opened_at_ms // DAY_MS, []).append(incident.id)
+                if not before:
+                    state.where[incident.id] = here
+                    day = incident.opened_at_ms // DAY_MS
+                    state.old.setdefault(day, []).append(here)
+                    state.settled.setdefault(day, []).append(incident.id)
         state.fresh.clear()
-        for day in sorted(d for d in state.shelves if (d + 1) * DAY_MS <= now_ms - self.days * DAY_MS):
-            for name in state.shelves.pop(day):
-                place = state.where.pop(name, None)
-                if place is not None:
-                    kept = [v for v in state.places[place] if v.incident_id != name]
-                    if kept:
-                        state.places[place] = kept
-                    else:
-                        del state.places[place]
-        for key in [k for k in touched if not state.places.get(k)]:
-            state.places.pop(key, None)
+        self._forget(state, now_ms)
         return touched
 
-    def _look(self, state: State, touched: dict[str, Incident], now_ms: int, out: list[Item | RepeatCluster]) -> None:
+    def _visit(self, state: State, incident: Incident, number: int) -> Visit:
+        mask = 0
+        for source in incident.sources:
+            mask |= 1 << _index(state.sources, source)
+        return Visit(
+            incident.opened_at_ms,
+            number,
+            _index(state.categories, incident.category),
+            min(incident.messages, MOST),
+            min(incident.reporters, MOST),
+            mask,
+            int(incident.hidden),
+        )
+
+    def _drop(self, state: State, place: int, number: int) -> None:
+        """Take one incident out of a place."""
+        packed = state.places.get(place)
+        if packed is not None:
+            kept = pack([v for v in unpack(packed) if v.incident != number])
+            if kept:
+                state.places[place] = kept
+            else:
+                del state.places[place]
+
+    def _forget(self, state: State, now_ms: int) -> None:
+        """Visits older than the list looks back, and which incident is where once it can change no more."""
+        limit = now_ms - self.days * DAY_MS
+        for day in [d for d in state.old if (d + 1) * DAY_MS <= limit]:
+            for place in dict.fromkeys(state.old.pop(day)):
+                kept = pack([v for v in unpack(state.places.get(place, b"")) if v.opened_at_ms >= (day + 1) * DAY_MS])
+                if kept:
+                    state.places[place] = kept
+                else:
+                    state.places.pop(place, None)
+        limit = now_ms - self.horizon_ms - 2 * DAY_MS
+        for day in [d for d in state.settled if (d + 1) * DAY_MS <= limit]:
+            for name in state.settled.pop(day):
+                state.where.pop(name, None)
+
+    def _look(self, state: State, touched: dict[str, Incident], now_ms: int, out: list[Out]) -> None:
+        since = now_ms - self.days * DAY_MS
         for key in sorted(touched):
-            visits = state.places.get(key, [])
-            recent = visits[bisect_left(visits, now_ms - self.days * DAY_MS, key=lambda v: v.opened_at_ms) :]
+            digest = place_digest(key)
+            packed = state.places.get(digest, b"")
             last = state.open.get(key)
+            if last is None and len(packed) < self.incidents * PACKED.size:  # nearly all
+                continue
+            recent = [v for v in unpack(packed) if v.opened_at_ms >= since]
             if last is None and len(recent) < self.incidents:
                 continue
-            told = self._tell(key, recent, last, touched[key], now_ms)
+            told = self._tell(state, key, recent, last, touched[key], now_ms)
             if told is not None:
                 state.open[key] = told
+                state.keys[digest] = key
                 state.total += last is None
                 if last is None:
                     heappush(state.closing, (self._due(told), key))
@@ -133,7 +182,7 @@ class Repeats:
             cluster = state.open[key]
             due = self._due(cluster)
             if due <= now_ms:
-                del state.open[key]
+                del state.open[key], state.keys[place_digest(key)]
                 out.append(_revised(cluster, state="closed", updated_at_ms=due))
             else:  # something came since
                 heappush(state.closing, (due, key))
@@ -143,12 +192,12 @@ class Repeats:
         return cluster.last_at_ms + self.close_days * DAY_MS
 
     def _tell(
-        self, key: str, visits: list[Visit], last: RepeatCluster | None, by: Incident, now_ms: int
+        self, state: State, key: str, visits: list[Visit], last: RepeatCluster | None, by: Incident, now_ms: int
     ) -> RepeatCluster | None:
         """The next revision of the place's cluster, or None if nothing is new."""
         if not visits:
             return None if last is None else _revised(last, incidents=0, messages=0, updated_at_ms=now_ms)
-        categories = Counter(v.category for v in visits)
+        categories = Counter(state.categories[v.category] for v in visits)
         told = RepeatCluster(
             id=last.id if last else cluster_id(key, now_ms),
             revision=last.revision + 1 if last else 1,
@@ -164,12 +213,37 @@ class Repeats:
             incidents=len(visits),
             messages=sum(v.messages for v in visits),
             reporters=max(v.reporters for v in visits),
-            sources=tuple(sorted({s for v in visits for s in v.sources})),
+            sources=tuple(sorted(s for i, s in enumerate(state.sources) if any(v.sources >> i & 1 for v in visits))),
             versions=dict(self.versions),
+            hidden=any(v.hidden for v in visits),
         )
         if last and _revised(told, revision=last.revision, updated_at_ms=last.updated_at_ms) == last:
             return None
         return told
+
+
+def pack(visits: Iterable[Visit]) -> bytes:
+    """Visits as they are kept."""
+    return b"".join([PACKED.pack(*visit) for visit in visits])
+
+
+def unpack(packed: bytes) -> list[Visit]:
+    """Visits as they were packed."""
+    return [Visit(*fields) for fields in PACKED.iter_unpack(packed)]
+
+
+def place_digest(key: str) -> int:
+    """64-bit content hash of a place key; never 0."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") or 1
+
+
+def _index(names: list[str], name: str) -> int:
+    """Place of a name in a short list that grows."""
+    try:
+        return names.index(name)
+    except ValueError:
+        names.append(name)
+        return len(names) - 1
 
 
 def cluster_id(place_key: str, opened_at_ms: int) -> str:

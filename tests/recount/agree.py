@@ -54,7 +54,9 @@ def hold(
 def _same_signals(found: Signals, stored: pd.DataFrame, match: list[str]) -> pd.DataFrame:
     """Every signal stands in the table once, with what its source said of it."""
     theirs = stored.rename(columns={"summary": "text"}).assign(id=stored.signal_id.str.removeprefix("110:"))
-    joined = found.frame.assign(source="110").merge(theirs, on=match, how="outer", suffixes=("", "_stored"), indicator=True)
+    joined = found.frame.assign(source="110").merge(
+        theirs, on=match, how="outer", suffixes=("", "_stored"), indicator=True
+    )
     assert (joined._merge == "both").all(), joined[joined._merge != "both"]
     assert joined.signal_id.is_unique
     for column in ("at_ms", "reported_ms", "category", "address"):

@@ -43,8 +43,8 @@ def incidents(frame: pd.DataFrame, gap_ms: int = GAP_MS) -> pd.Series[str]:
                     link(one, other)
     if "related" in ordered:
         named = ordered[ordered.related != ""]
-        for other, members in named.groupby("related", sort=False):
-            kin = [rank[name] for name in members.id] + ([rank[other]] if other in rank else [])
+        for target, members in named.groupby("related", sort=False):
+            kin = [rank[name] for name in [*members.id, target] if name in rank]
             for one, next_one in pairwise(kin):
                 link(one, next_one)
     names = ordered.id.tolist()

@@ -36,11 +36,13 @@ def quanyu(*arguments: str | Path, environment: dict[str, str] | None = None) ->
     )
 
 
-def replay(directory: Path, file: Path, mapping: str, *options: str | Path) -> Run:
+def replay(
+    directory: Path, file: Path, mapping: str, *options: str | Path, environment: dict[str, str] | None = None
+) -> Run:
     """Replay a file of source 110 by a mapping of `examples/`; the run must end well."""
     done = quanyu(
         "replay", "run", "--file", file, "--source", "110", "--map", ROOT / "examples" / f"{mapping}.toml",
-        "--db", directory, "--json", *options,
+        "--db", directory, "--json", *options, environment=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return Run(json.loads(done.stdout), directory)

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -124,7 +125,7 @@ READ: dict[str, Callable[[Path], Signals]] = {
 def backward(path: Path) -> int:
     """Rows of the Seattle file that are older than the newest one before them."""
     times = [datetime.strptime(row["Datetime"], "%m/%d/%Y %I:%M:%S %p %z").astimezone(UTC) for row in rows(path)]
-    return sum(later < earlier for earlier, later in zip(times, times[1:], strict=False))
+    return sum(later < earlier for earlier, later in pairwise(times))
 
 
 def _signals(records: Iterator[Said]) -> Signals:

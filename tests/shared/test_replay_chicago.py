@@ -22,9 +22,7 @@ def folder(shared: Path) -> Path:
 
 
 def over_areas(directory: Path, file: Path, folder: Path, *options: str) -> Run:
-    return replay(
-        directory, file, "chicago_crimes", "--grids", folder / "community_areas_wgs84.geojson", *options
-    )
+    return replay(directory, file, "chicago_crimes", "--grids", folder / "community_areas_wgs84.geojson", *options)
 
 
 @pytest.fixture(scope="module")

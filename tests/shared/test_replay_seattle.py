@@ -41,7 +41,7 @@ def test_the_addresses_with_most_calls_are_on_the_repeat_list(run: Run) -> None:
     signals, listed = run.read(tables.SIGNALS, tables.REPEATS)
     calls = signals.groupby("place_key").size()
     for address, least in (("517 3rd av", 588), ("318 2nd av et s", 480), ("1811 eastlake av", 326)):
-        assert calls[f"a:{address}"] == least
+        assert calls[f"a:{address}"] >= least  # and a few that write it otherwise
         assert f"a:{address}" in set(listed.place_key)
 
 

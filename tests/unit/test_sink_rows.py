@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from schemas.rows import Rows
 from sinks.clickhouse import ClickHouseSink, connect, migrate
@@ -197,6 +198,7 @@ def test_every_column_of_claims(sink: ClickHouseSink) -> None:
         "revision": 1,
         "state": "open",
         "place_key": "a:x",
+        "hidden": 0,
         "address": "人民路1号",
         "cells": ["u1", "su1", "du1", "bu1"],
         "category": "治安",
@@ -250,6 +252,15 @@ def test_views_hide_secrets_and_reporters(sink: ClickHouseSink) -> None:
     hidden = row(sink, "v_signals", "signal_id = '110:secret'", "")
     assert (hidden["shown_summary"], hidden["shown_address"], hidden["shown_lon"]) == ("", "", None)
     assert row(sink, "v_cell_signals", "signal_id = '110:secret'", "")["summary"] == ""
+
+
+def test_the_repeat_list_hides_the_address_of_a_secret_place(sink: ClickHouseSink) -> None:
+    told = structs.replace(repeat("r-secret"), hidden=True)
+    sink.write(Rows(DAY0, repeats=[told]))
+    sink.flush()
+    for view in ("v_repeats", "v_repeats_open"):
+        shown = row(sink, view, "cluster_id = 'r-secret'", "")
+        assert (shown["address"], shown["place_key"], shown["incidents"]) == ("", "", 3)
 
 
 def test_feeds_know_when_they_were_last_heard(sink: ClickHouseSink) -> None:

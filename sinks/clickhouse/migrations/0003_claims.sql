@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS {database}.repeat_clusters (
     revision UInt32,
     state LowCardinality(String) COMMENT 'open, closed',
     place_key String CODEC(ZSTD(1)),
+    hidden UInt8 COMMENT 'one of its signals is secret or sensitive',
     address String CODEC(ZSTD(1)) COMMENT 'as last written',
     cells Array(String) CODEC(ZSTD(1)) COMMENT 'a code a layer, finest first',
     category LowCardinality(String),

@@ -53,10 +53,14 @@ WHERE (opened_at, hotspot_id) IN (
 SETTINGS do_not_merge_across_partitions_select_final = 1;
 
 CREATE OR REPLACE VIEW {database}.v_repeats SQL SECURITY DEFINER AS
-SELECT * FROM {database}.repeat_clusters FINAL SETTINGS do_not_merge_across_partitions_select_final = 1;
+SELECT
+    * EXCEPT (address, place_key), if(hidden, '', address) AS address, if(hidden, '', place_key) AS place_key
+FROM {database}.repeat_clusters FINAL SETTINGS do_not_merge_across_partitions_select_final = 1;
 
 CREATE OR REPLACE VIEW {database}.v_repeats_open SQL SECURITY DEFINER AS
-SELECT * FROM {database}.repeat_clusters_now FINAL
+SELECT
+    * EXCEPT (address, place_key), if(hidden, '', address) AS address, if(hidden, '', place_key) AS place_key
+FROM {database}.repeat_clusters_now FINAL
 WHERE (opened_at, cluster_id) IN (
     SELECT opened_at, cluster_id FROM {database}.repeat_clusters_now FINAL WHERE state = 'open'
 )

@@ -1,0 +1,170 @@
+"""The live worker's queues: what is told to be safe is safe, in order, whatever the servers do meanwhile.
+
+put(a) put(b) ---> write a, write b (stays in the sink's batch) --old enough--> flushed: done(a), done(b)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from schemas import Rejected, Unreachable
+from schemas.rows import Rows
+from sinks.memory import MemorySink
+from streams.live_store import DEPTH, Health, Outbox, Store
+
+
+class Batching(MemorySink):
+    """Keeps rows until it is polled twice; the first `outages` calls find no server."""
+
+    def __init__(self, outages: int = 0) -> None:
+        super().__init__()
+        self.outages = outages
+        self.waiting: list[Rows] = []
+        self.polls = 0
+
+    @property
+    def pending(self) -> int:
+        return len(self.waiting)
+
+    def write(self, rows: Rows) -> None:
+        self._answer()
+        if len(rows):
+            self.waiting.append(rows)
+
+    def poll(self) -> None:
+        self._answer()
+        self.polls += 1
+        if self.polls % 2 == 0:
+            for rows in self.waiting:
+                super().write(rows)
+            self.waiting.clear()
+
+    def _answer(self) -> None:
+        if self.outages:
+            self.outages -= 1
+            raise Unreachable("gone", "没有响应", retry_after_s=0.001)
+
+
+def rows(n: int) -> Rows:
+    """A step with one dead letter."""
+    return Rows(n, rejected=[Rejected("110", "raw.110", 0, n, "not_json", "", b"{", n)])
+
+
+def while_running(work: Awaitable[None], run: Callable[[], Awaitable[None]]) -> None:
+    """Do the work while a queue runs; raise what either raised."""
+
+    async def both() -> None:
+        running = asyncio.ensure_future(run())
+        working = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait((running, working), return_when=asyncio.FIRST_COMPLETED, timeout=20)
+        running.cancel()
+        working.cancel()
+        assert done, "stuck"
+        for task in done:
+            task.result()
+
+    asyncio.run(both())
+
+
+@pytest.mark.parametrize("outages", [0, 4])
+def test_done_is_told_when_the_rows_are_stored_and_not_before(outages: int) -> None:
+    sink, health, told = Batching(outages), Health(assigned=True), []
+
+    async def work() -> None:
+        over = asyncio.Event()
+
+        def done(n: int) -> None:
+            told.append((n, sink.pending, sink.counts()["rejected"]))
+            if n == 2:
+                over.set()
+
+        for n in range(3):
+            await store.put(rows(n), lambda n=n: done(n))  # type: ignore[misc]
+        await over.wait()
+
+    store = Store(sink, health)
+    while_running(work(), store.run)
+    assert [n for n, _, _ in told] == [0, 1, 2]
+    assert all(pending == 0 and stored > n for n, pending, stored in told)
+    assert sink.outages == 0 and health.ready
+
+
+def test_who_fills_the_store_waits_while_the_database_is_gone() -> None:
+    sink, health = Batching(outages=10**9), Health(assigned=True)
+    store = Store(sink, health)
+    put = 0
+
+    async def work() -> None:
+        nonlocal put
+        for n in range(DEPTH + 5):
+            try:
+                await asyncio.wait_for(store.put(rows(n)), 0.5)
+            except TimeoutError:
+                return
+            put += 1
+
+    while_running(work(), store.run)
+    assert put == DEPTH + 1
+    assert not health.ready
+
+
+def test_a_bug_of_the_sink_is_raised() -> None:
+    class Broken(MemorySink):
+        def write(self, rows: Rows) -> None:
+            raise ValueError("a bug")
+
+    store = Store(Broken(), Health())
+
+    async def work() -> None:
+        await store.put(rows(0))
+        await asyncio.Event().wait()
+
+    with pytest.raises(ValueError, match="a bug"):
+        while_running(work(), store.run)
+
+
+def test_the_outbox_keeps_the_order_and_tells_when_all_are_out() -> None:
+    sent: list[str] = []
+
+    async def publish(topic: str, partition: int, value: bytes) -> None:
+        await asyncio.sleep(0)
+        sent.append(f"{topic}/{partition} {value.decode()}")
+
+    outbox = Outbox(publish)
+
+    async def work() -> None:
+        over = asyncio.Event()
+
+        async def then() -> None:
+            sent.append("then")
+            over.set()
+
+        await outbox.put("log", [b"1", b"2"])
+        await outbox.put("late", [], then)
+        await over.wait()
+
+    while_running(work(), outbox.run)
+    assert sent == ["log/0 1", "log/0 2", "then"]
+
+
+def test_a_message_that_fails_is_not_overtaken() -> None:
+    sent: list[bytes] = []
+
+    async def publish(topic: str, partition: int, value: bytes) -> None:
+        if value == b"bad":
+            raise OSError("no broker")
+        sent.append(value)
+
+    outbox = Outbox(publish)
+
+    async def work() -> None:
+        for value in (b"1", b"bad", b"2"):
+            await outbox.put("log", [value])
+        await asyncio.Event().wait()
+
+    with pytest.raises(OSError, match="no broker"):
+        while_running(work(), outbox.run)
+    assert sent == [b"1"]

@@ -1,0 +1,145 @@
+"""The agents' bodies without Faust: batches in, envelopes and rows out, acks last.
+
+delivered   [0..9] [10..19]   (rebalance: seek to 15)   [15..19] [20..29]
+folded       0..9   10..19                               nothing   20..29
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas import Envelope, TooMuchBadData
+from schemas.rows import Rows
+from sinks.memory import MemorySink
+from streams.assemble import Assembly, assemble
+from streams.batches import RecordBatch
+from streams.envelopes import messages
+from streams.kafka_range import TICK_KEY
+from streams.live import CityWorker, IntakeWorker
+from streams.live_store import Health, Outbox, Store
+from streams.settings import Settings, Source
+from tests.build import DAY0, signal
+from tests.build import envelopes as build
+
+MINUTE_MS = 60_000
+NOW = DAY0 + 90 * MINUTE_MS
+SETTINGS = Settings(sources={"110": Source(mapping="110", topic="raw.110", partitions=1)})
+
+
+class Record(msgspec.Struct):
+    """What RecordBatch needs of a consumer's record."""
+
+    offset: int
+    value: bytes | None
+    key: bytes | None = None
+    timestamp: int = NOW
+    timestamp_type: int = 0
+
+
+class Event:
+    """A batch that can be acked."""
+
+    def __init__(self, topic: str, records: list[Record]) -> None:
+        self.value = RecordBatch(topic, 0, records)
+        self.acked = False
+
+    def ack(self) -> None:
+        """Done with."""
+        self.acked = True
+
+
+class Bench:
+    """Both workers on a memory sink; the log is a list."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.sink = MemorySink()
+        self.log: list[bytes] = []
+        self.stored: list[Rows] = []
+        self.assembly: Assembly = assemble(settings, b"a key of the tests")
+        self.store, self.outbox = Store(self.sink, Health()), Outbox(self._publish)
+        self.intake = IntakeWorker(self.assembly, self.store, self.outbox, lambda: NOW)
+        self.city = CityWorker(self.assembly, self.store, self.outbox, lambda: NOW)
+
+    async def _publish(self, topic: str, partition: int, value: bytes) -> None:
+        self.log.append(value)
+
+    def take(self, worker: IntakeWorker | CityWorker, events: Sequence[Event]) -> None:
+        """Hand the events over, one after the other, until all are acked."""
+
+        async def work() -> None:
+            for event in events:
+                await worker.take(event)
+            while not all(event.acked for event in events):
+                await asyncio.sleep(0.001)
+
+        async def run() -> None:
+            tasks = [asyncio.ensure_future(c) for c in (self.store.run(), self.outbox.run(), work())]
+            done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+            for task in pending:
+                task.cancel()
+            assert done, "stuck"
+            for task in done:
+                task.result()
+
+        asyncio.run(run())
+
+
+def call(number: int, **fields: Any) -> bytes:
+    """A 110 record."""
+    plain = {
+        "jjdbh": f"JJ{number}", "gxsj": "2026-03-02 00:10:00", "bjsj": f"2026-03-02 00:{number % 60:02d}:00",
+        "bjlbdm": "010203", "bjnr": "报警", "sfdz": "人民路1号", "jd": 121.47, "wd": 31.23, "zbx": "GCJ02", "bjdh": "1",
+    }  # fmt: skip
+    return json.dumps(plain | fields).encode()
+
+
+def test_intake_gives_one_envelope_a_batch_with_the_time_it_was_told() -> None:
+    bench = Bench()
+    tick = Record(13, b"%d" % (DAY0 + 5), TICK_KEY)
+    no_tick = Record(14, b"soon", TICK_KEY)  # a record like any other: refused
+    event = Event("raw.110", [Record(10, call(1)), Record(11, b"{"), Record(12, None), tick, no_tick])
+    bench.take(bench.intake, [event])
+    (envelope,) = map(msgspec.msgpack.Decoder(Envelope).decode, bench.log)
+    assert (envelope.first_offset, envelope.last_offset, envelope.offsets) == (10, 14, [10])
+    assert envelope.watermark_ms == DAY0 + 5
+    assert bench.sink.counts()["rejected"] == 3
+
+
+def test_a_batch_of_nothing_but_a_tick_tells_time() -> None:
+    bench = Bench()
+    bench.take(bench.intake, [Event("raw.110", [Record(7, b"%d" % DAY0, TICK_KEY)])])
+    (envelope,) = map(msgspec.msgpack.Decoder(Envelope).decode, bench.log)
+    assert (envelope.first_offset, envelope.last_offset, envelope.located) == (7, 7, [])
+    assert envelope.watermark_ms == DAY0
+
+
+def test_too_much_bad_data_ends_the_worker_after_the_dead_letters_are_stored() -> None:
+    intake = msgspec.structs.replace(SETTINGS.intake, bad_window=10)
+    bench = Bench(msgspec.structs.replace(SETTINGS, intake=intake))
+    event = Event("raw.110", [Record(n, call(n) if n % 2 else b"?") for n in range(20)])
+    with pytest.raises(TooMuchBadData):
+        bench.take(bench.intake, [event])
+    assert not event.acked
+    assert bench.sink.counts()["rejected"] == 10
+
+
+def log_events(spans: Sequence[tuple[int, int]]) -> list[Event]:
+    """Batches of the log from offset to offset (inclusive)."""
+    signals = [signal(str(n), DAY0 + n * MINUTE_MS, place=f"甲路{n % 3}号", cell=n % 7) for n in range(90)]
+    log = [m for envelope in build(signals, 3) for m in messages(envelope)]
+    return [Event("signals.located", [Record(n, log[n]) for n in range(first, last + 1)]) for first, last in spans]
+
+
+def test_what_is_delivered_once_more_after_a_rebalance_is_not_folded_twice() -> None:
+    plain, shaken = Bench(), Bench()
+    plain.take(plain.city, log_events([(0, 29)]))
+    shaken.take(shaken.city, log_events([(0, 9), (10, 19), (15, 19), (12, 24), (25, 29)]))
+    assert plain.city.next_offset == shaken.city.next_offset == 30
+    assert shaken.sink.digest() == plain.sink.digest()
+    assert plain.sink.counts()["signals"] > 0
