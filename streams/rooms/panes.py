@@ -26,7 +26,7 @@ from schemas import Change, Incident, Late, Member, Pane, Tick
 from schemas.city import CITY_LAYER, SOURCE_LAYER
 from streams.windows import DAY_MIN, Calendar, category_level
 
-MESSAGES, INCIDENTS, OPENED, REPORTERS, VERSION, STATE, DIRTY = range(7)
+MESSAGES, INCIDENTS, OPENED, REPORTERS, VERSION, STATE, TOLD = range(7)
 PROVISIONAL, FINAL, REVISED = range(3)
 NAMES = ("provisional", "final", "revised")
 
@@ -47,13 +47,13 @@ class Day(Struct):
 
 
 class State(Struct):
-    """`tables`: (layer, minutes, start) -> rows; `open`: spans not yet closed; `fine`, `coarse`: rows to be told."""
+    """`tables`: (layer, minutes, start) -> rows; `open`: spans not yet closed; `touched`: spans with rows whose
+    version has not been told."""
 
     tables: dict[Span, Rows] = {}
     open: set[Span] = set()
     days: dict[int, Day] = {}
-    fine: list[tuple[Span, Cell, Row]] = []
-    coarse: list[tuple[Span, Cell, Row]] = []
+    touched: dict[Span, None] = {}
     tick_ms: int = -(2**62)
 
 
@@ -116,14 +116,13 @@ class Panes:
             if isinstance(item, Tick):
                 self._sort_out(bulk)
                 self._close(state, item.at_ms, bulk)
-                state.fine = self._tell(state.fine, out)
+                self._tell(state, [span for span in state.touched if self._is_fine(span)], out)
             if not isinstance(item, Late):
                 out.append(item)
         self._sort_out(bulk)
         for span in list(bulk.piles):
             self._raise(state, span, bulk)
-        state.fine = self._tell(state.fine, out)
-        state.coarse = self._tell(state.coarse, out)
+        self._tell(state, list(state.touched), out)
         self._forget(state)
         return out
 
@@ -182,6 +181,9 @@ class Panes:
             for column, spans in zip(columns, self.spans(pane), strict=True):
                 cells = list(zip(categories, column, strict=True))
                 unknown = [cells[n] for n in nameless]
+                if "" in column:
+                    cells = [cell for cell in cells if cell[1]]
+                    unknown = [cell for cell in unknown if cell[1]]
                 for span in spans:
                     pile = _pile(bulk.piles, span)
                     pile.signals.extend(cells)
@@ -189,33 +191,29 @@ class Panes:
         bulk.fresh.clear()
 
     def _raise(self, state: State, span: Span, bulk: Bulk) -> None:
-        """Add the pile of a span to its rows (the hot loop: `_row` written out)."""
+        """Add the pile of a span to its rows."""
         pile = bulk.piles.pop(span)
         rows = self._rows(state, span)
-        told = state.fine if self._is_fine(span) else state.coarse
         stage = PROVISIONAL if span in state.open else REVISED
         for cell, n in Counter(pile.signals).items():
-            if not cell[1]:
-                continue
             row = rows.get(cell)
             if row is None:
-                row = rows[cell] = [0, 0, 0, 0, 0, stage, 0]
-            elif row[STATE] == FINAL:
-                row[STATE] = REVISED
-            if not row[DIRTY]:
-                row[DIRTY] = 1
-                told.append((span, cell, row))
+                rows[cell] = [n, n, n, n, n, stage, 0]
+                continue
             row[MESSAGES] += n
             row[INCIDENTS] += n
             row[OPENED] += n
             row[REPORTERS] += n
             row[VERSION] += n
+            if row[STATE] == FINAL:
+                row[STATE] = REVISED
         for column, cells in ((INCIDENTS, pile.same_incident), (OPENED, pile.not_first), (REPORTERS, pile.no_reporter)):
             for cell in cells:
-                if cell[1]:
-                    rows[cell][column] -= 1
+                rows[cell][column] -= 1
 
     def _rows(self, state: State, span: Span) -> Rows:
+        """The rows of a span, which has been touched."""
+        state.touched[span] = None
         rows = state.tables.get(span)
         if rows is None:
             rows = state.tables[span] = {}
@@ -224,7 +222,7 @@ class Panes:
         return rows
 
     def _row(self, state: State, place: Place) -> Row:
-        """The row, marked as to be told (and as revised, if its pane is closed)."""
+        """A row that has been touched (revised, if its pane is closed)."""
         span, cell = place
         rows = self._rows(state, span)
         row = rows.get(cell)
@@ -232,13 +230,7 @@ class Panes:
             row = rows[cell] = [0, 0, 0, 0, 0, PROVISIONAL if span in state.open else REVISED, 0]
         elif row[STATE] == FINAL:
             row[STATE] = REVISED
-        self._mark(state, span, cell, row)
         return row
-
-    def _mark(self, state: State, span: Span, cell: Cell, row: Row) -> None:
-        if not row[DIRTY]:
-            row[DIRTY] = 1
-            (state.fine if self._is_fine(span) else state.coarse).append((span, cell, row))
 
     def _is_fine(self, span: Span) -> bool:
         return span[0] == 0 and span[1] == self.calendar.minutes
@@ -345,19 +337,21 @@ class Panes:
         bulk.days.clear()
         for span in sorted(s for s in state.open if self.calendar.end(s[1], s[2]) <= now_ms):
             state.open.discard(span)
-            for cell, row in state.tables[span].items():
+            for row in self._rows(state, span).values():
                 row[STATE] = FINAL
                 row[VERSION] += 1
-                self._mark(state, span, cell, row)
 
-    def _tell(self, told: list[tuple[Span, Cell, Row]], out: list[Out]) -> list[tuple[Span, Cell, Row]]:
-        """Rows that changed leave; returns the empty list that takes their place."""
+    def _tell(self, state: State, spans: Sequence[Span], out: list[Out]) -> None:
+        """Rows of these spans that have changed since they were told."""
         names = self.all_layers
-        for (layer, minutes, start), (category, cell), row in told:
-            row[DIRTY] = 0
-            m, i, o, r, version, stage, _ = row
-            out.append(Pane(names[layer], minutes, start, category, cell, m, i, o, r, NAMES[stage], version))
-        return []
+        for span in spans:
+            del state.touched[span]
+            layer, minutes, start = names[span[0]], span[1], span[2]
+            for (category, cell), row in state.tables[span].items():
+                m, i, o, r, version, stage, told = row
+                if version != told:
+                    row[TOLD] = version
+                    out.append(Pane(layer, minutes, start, category, cell, m, i, o, r, NAMES[stage], version))
 
     def _forget(self, state: State) -> None:
         """Days (and the panes in them) that end before the horizon are forgotten: nothing can move them any more."""

@@ -26,7 +26,7 @@ class Visit(NamedTuple):
 
     opened_at_ms: int
     incident: int  # its id, as a number
-    category: int  # place in State.categories
+    category: int  # number in State.categories
     messages: int
     reporters: int
     sources: int  # bit mask over State.sources
@@ -55,8 +55,8 @@ class State(Struct):
     settled: dict[int, list[str]] = {}
     closing: list[tuple[int, str]] = []
     keys: dict[int, str] = {}
-    categories: list[str] = []
-    sources: list[str] = []
+    categories: dict[str, int] = {}
+    sources: dict[str, int] = {}
     total: int = 0
 
 
@@ -91,9 +91,9 @@ class Repeats:
             out.append(item)
         return out
 
-    def _note(self, state: State, now_ms: int) -> dict[str, Incident]:
-        """Move the fresh incidents into their places; returns the places touched with the incident that did."""
-        touched: dict[str, Incident] = {}
+    def _note(self, state: State, now_ms: int) -> dict[str, tuple[int, Incident]]:
+        """Move the fresh incidents into their places; returns the places touched: digest and the incident that did."""
+        touched: dict[str, tuple[int, Incident]] = {}
         for incident in sorted(state.fresh.values(), key=lambda i: (i.opened_at_ms, i.id)):
             number = int(incident.id, 16)
             key = incident.place_key if incident.state == "open" else ""
@@ -103,13 +103,16 @@ class Repeats:
                 self._drop(state, before, number)
                 del state.where[incident.id]
                 if before in state.keys:
-                    touched[state.keys[before]] = incident
+                    touched[state.keys[before]] = before, incident
             if here:
-                self._drop(state, here, number)
-                visits = [*unpack(state.places.get(here, b"")), self._visit(state, incident, number)]
-                visits.sort()
-                state.places[here] = pack(visits)
-                touched[key] = incident
+                visit = self._visit(state, incident, number)
+                packed = state.places.get(here)
+                if packed is None:  # most places have one
+                    state.places[here] = PACKED.pack(*visit)
+                else:
+                    others = [v for v in unpack(packed) if v.incident != number]
+                    state.places[here] = pack(sorted([*others, visit]))
+                touched[key] = here, incident
                 if not before:
                     state.where[incident.id] = here
                     day = incident.opened_at_ms // DAY_MS
@@ -122,11 +125,11 @@ class Repeats:
     def _visit(self, state: State, incident: Incident, number: int) -> Visit:
         mask = 0
         for source in incident.sources:
-            mask |= 1 << _index(state.sources, source)
+            mask |= 1 << state.sources.setdefault(source, len(state.sources))
         return Visit(
             incident.opened_at_ms,
             number,
-            _index(state.categories, incident.category),
+            state.categories.setdefault(incident.category, len(state.categories)),
             min(incident.messages, MOST),
             min(incident.reporters, MOST),
             mask,
@@ -158,10 +161,10 @@ class Repeats:
             for name in state.settled.pop(day):
                 state.where.pop(name, None)
 
-    def _look(self, state: State, touched: dict[str, Incident], now_ms: int, out: list[Out]) -> None:
+    def _look(self, state: State, touched: dict[str, tuple[int, Incident]], now_ms: int, out: list[Out]) -> None:
         since = now_ms - self.days * DAY_MS
         for key in sorted(touched):
-            digest = place_digest(key)
+            digest, by = touched[key]
             packed = state.places.get(digest, b"")
             last = state.open.get(key)
             if last is None and len(packed) < self.incidents * PACKED.size:  # nearly all
@@ -169,7 +172,7 @@ class Repeats:
             recent = [v for v in unpack(packed) if v.opened_at_ms >= since]
             if last is None and len(recent) < self.incidents:
                 continue
-            told = self._tell(state, key, recent, last, touched[key], now_ms)
+            told = self._tell(state, key, recent, last, by, now_ms)
             if told is not None:
                 state.open[key] = told
                 state.keys[digest] = key
@@ -197,7 +200,8 @@ class Repeats:
         """The next revision of the place's cluster, or None if nothing is new."""
         if not visits:
             return None if last is None else _revised(last, incidents=0, messages=0, updated_at_ms=now_ms)
-        categories = Counter(state.categories[v.category] for v in visits)
+        names = list(state.categories)
+        categories = Counter(names[v.category] for v in visits)
         told = RepeatCluster(
             id=last.id if last else cluster_id(key, now_ms),
             revision=last.revision + 1 if last else 1,
@@ -213,7 +217,7 @@ class Repeats:
             incidents=len(visits),
             messages=sum(v.messages for v in visits),
             reporters=max(v.reporters for v in visits),
-            sources=tuple(sorted(s for i, s in enumerate(state.sources) if any(v.sources >> i & 1 for v in visits))),
+            sources=tuple(sorted(s for s, i in state.sources.items() if any(v.sources >> i & 1 for v in visits))),
             versions=dict(self.versions),
             hidden=any(v.hidden for v in visits),
         )
@@ -235,15 +239,6 @@ def unpack(packed: bytes) -> list[Visit]:
 def place_digest(key: str) -> int:
     """64-bit content hash of a place key; never 0."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") or 1
-
-
-def _index(names: list[str], name: str) -> int:
-    """Place of a name in a short list that grows."""
-    try:
-        return names.index(name)
-    except ValueError:
-        names.append(name)
-        return len(names) - 1
 
 
 def cluster_id(place_key: str, opened_at_ms: int) -> str:
