@@ -173,8 +173,8 @@ class HotSpots:
             for past in hours.packed:
                 keys = np.frombuffer(past.keys, dtype=np.int64)
                 at = np.searchsorted(keys, wanted)
-                at = at[at < len(keys)]
-                hit = at[np.isin(keys[at], wanted)]
+                inside = at < len(keys)
+                hit = at[inside][keys[at[inside]] == wanted[inside]]
                 total += int(np.frombuffer(past.counts, dtype=np.int32)[hit].sum())
         return hours.days, total
 
