@@ -3,8 +3,9 @@
 Rules (each one was paid for with lost or slow records):
 
 1. Raw bytes on every topic. Faust decodes nothing: a `RecordBatch` arrives as it was fetched.
-2. One event is one batch; it is acked whole, by hand, after the sink has written: iterate
-   `stream.noack().events()` and call `event.ack()` last. Plain iteration also acks the event whose body raised.
+2. One event is one batch; it is acked whole, by hand, after the sink has written: iterate `taken(stream)` and call
+   `event.ack()` last. Plain iteration also acks the event whose body raised, and gives batches out of turn: one that
+   Faust held in its hand during a rebalance comes first afterwards, before what lies between the commit and it.
 3. What is committed is the longest acked prefix of what was *delivered since the last seek*. Acks of anything older
    (another generation, before a rebalance) do not count: those records are delivered again.
 4. Where reading starts is the group's commit, unless `start_offsets` says otherwise: for the city's log the state
@@ -17,7 +18,7 @@ Rules (each one was paid for with lost or slow records):
 
     @app.agent(batch_topic(app, "raw.110", "raw.grid"))     # or app.agent(...)(function), wired by hand
     async def intake(stream):
-        async for event in stream.noack().events():
+        async for event in taken(stream):
             batch = event.value                             # RecordBatch
             await write(work(batch.values, batch.offsets))  # must not return before it is written
             event.ack()                                     # last
@@ -38,7 +39,9 @@ Faust's `pause_partitions`: it drops what was fetched but not delivered. A rebal
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from tempfile import gettempdir
 from time import monotonic
 from typing import Any, ClassVar, cast
 
@@ -52,7 +55,17 @@ from mode.utils.futures import maybe_async
 from schemas import UsageError
 from streams.record_batch import RecordBatch
 
-__all__ = ["TP", "BatchScheduler", "Consumer", "RecordBatch", "RecordsSchema", "Transport", "batch_app", "batch_topic"]
+__all__ = [
+    "TP",
+    "BatchScheduler",
+    "Consumer",
+    "RecordBatch",
+    "RecordsSchema",
+    "Transport",
+    "batch_app",
+    "batch_topic",
+    "taken",
+]
 
 #: where to start reading; partitions left out start at the group's commit
 StartOffsets = Callable[[frozenset[TP]], Mapping[TP, int] | Awaitable[Mapping[TP, int]]]
@@ -75,6 +88,8 @@ SETTINGS: Mapping[str, Any] = {
     "producer_acks": -1,
     "producer_max_request_size": 8_000_000,
     "web_enabled": False,
+    # Faust keeps nothing there for us, but makes the directory
+    "datadir": Path(gettempdir()) / "quanyu-faust",
 }
 
 
@@ -122,6 +137,8 @@ class Consumer(driver.Consumer):
         #: rounds of fetching and delivering, and the one in which a partition was held
         self._round = 0
         self._held_in: dict[TP, int] = {}
+        #: which assignment this is, and the last one whose positions were set; between the two nothing is known
+        self._generation = self._sought = 0
         self._deliver = self.callback
         self.callback = self._track
 
@@ -130,7 +147,13 @@ class Consumer(driver.Consumer):
             self._settle(message.tp)
             self._delivered[message.tp].append(message)
         self._next[message.tp] = message.offset + 1
+        message.value.generation = self._generation
         await self._deliver(message)
+
+    def take(self, batch: RecordBatch) -> bool:
+        """Whether an agent may begin to work on the batch; False: it was delivered before a rebalance, drop it."""
+        batch.taken = batch.generation == self._generation
+        return batch.taken
 
     async def _wait_next_records(self, timeout: float) -> Any:
         self._round += 1
@@ -142,11 +165,15 @@ class Consumer(driver.Consumer):
         return records
 
     async def read_to_end(self, tp: TP, end: int) -> bool:
-        """Whether everything before offset `end` has been delivered and acked (offsets without a record included)."""
+        """Whether everything before offset `end` has been delivered and acked (offsets without a record included).
+
+        During a rebalance nobody knows: what was not acked is forgotten, but the position still lies behind it.
+        """
         reached = await self.position(tp)
         self._settle(tp)
         in_flight = self._fetched.get(tp, 0) > self._next.get(tp, 0)
-        return reached is not None and reached >= end and not in_flight and not self._delivered[tp]
+        known = self._sought == self._generation
+        return known and reached is not None and reached >= end and not in_flight and not self._delivered[tp]
 
     def hold(self, tps: Iterable[TP]) -> None:
         """Deliver no more of these partitions until `release`, or until the next rebalance."""
@@ -194,12 +221,19 @@ class Consumer(driver.Consumer):
         """Nothing: gaps between offsets do not matter to what was delivered."""
 
     async def wait_empty(self) -> None:
-        """Before a stop or a rebalance: wait for what is being worked on, commit; but not for ever (an outage)."""
+        """Before a stop or a rebalance: wait for what is being worked on, commit; but not for ever (an outage).
+
+        Nothing else is begun meanwhile: what only waits in a queue is delivered again.
+        """
+        self._generation += 1
         deadline = monotonic() + cast("Transport", self.transport).finish_s
-        while self._unacked_messages and not self.should_stop and monotonic() < deadline:
-            await self._wait_for_ack(timeout=1)
-            self._clean_unacked_messages()
+        while self._in_hand() and not self.should_stop and monotonic() < deadline:
+            await self._wait_for_ack(timeout=0.2)
+        self._clean_unacked_messages()
         await self.commit_and_end_transactions()
+
+    def _in_hand(self) -> bool:
+        return any(m.value.taken and not m.acked for waiting in self._delivered.values() for m in waiting)
 
     async def on_task_error(self, exc: BaseException) -> None:
         """An agent's body raised: end the app. What was acked before is still committed on the way out."""
@@ -207,11 +241,13 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Faust waits here for what is being worked on and commits it; then the partitions are forgotten."""
+        self._generation += 1
         await super().on_partitions_revoked(revoked)
         self._forget(revoked)
 
     async def perform_seek(self) -> None:
         """To the group's commit, then to where `start_offsets` says (on every assignment, maybe more than once)."""
+        self._generation += 1
         self._forget({*self._delivered, *self._next, *self._fetched})
         await super().perform_seek()
         assigned = frozenset(self.assignment())
@@ -224,6 +260,7 @@ class Consumer(driver.Consumer):
                 self._committed_offset[tp] = offset
         for tp in assigned:
             self._next[tp] = await self.position(tp) or 0
+        self._sought = self._generation
 
     async def _check_kept(self, wanted: Mapping[TP, int]) -> None:
         """Refuse to start where the topic no longer (or not yet) reaches: Kafka would jump over the hole in silence."""
@@ -274,3 +311,10 @@ def batch_app(
 def batch_topic(app: faust.App, *topics: str) -> Any:
     """A channel over `topics` whose events carry a RecordBatch; the topics have to exist."""
     return app.topic(*topics, schema=RecordsSchema(), key_serializer="raw", value_serializer="raw")
+
+
+async def taken(stream: Any) -> AsyncIterator[Any]:
+    """Events of a stream of whole batches, to be acked by hand; those delivered before a rebalance are left out."""
+    async for event in stream.noack().events():
+        if cast("Consumer", stream.app.consumer).take(event.value):
+            yield event

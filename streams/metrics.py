@@ -13,6 +13,8 @@ from threading import Thread
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from schemas import UsageError
+
 REGISTRY = CollectorRegistry()
 
 ROOM_ITEMS = Counter(
@@ -35,7 +37,7 @@ WATERMARK_LAG = Gauge(
 )
 EVENT_TO_CLICKHOUSE = Histogram(
     "quanyu_event_to_clickhouse_seconds",
-    "From a signal's arrival on the broker until its row is stored, seconds.",
+    "From arrival on the broker until the rows are stored, seconds; of the oldest signal of each envelope.",
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
     registry=REGISTRY,
 )
@@ -76,7 +78,7 @@ class RoomMeter:
 def serve(host: str, port: int, ready: Callable[[], bool]) -> ThreadingHTTPServer:
     """Start the endpoint in a thread: `/metrics`, `/healthz` (the process runs), `/readyz` (it works).
 
-    Close it with `shutdown()`. `port` 0 takes a free one (`server_address[1]`).
+    Close it with `shutdown()`. `port` 0 takes a free one (`server_address[1]`). Raises UsageError for a port in use.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,6 +103,14 @@ def serve(host: str, port: int, ready: Callable[[], bool]) -> ThreadingHTTPServe
         def log_message(self, format: str, *args: object) -> None:
             """Scrapes are not worth a log line."""
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise UsageError(
+            f"metrics.host, metrics.port: cannot listen on {host}:{port} ({error.strerror}); "
+            f"set another metrics.port (QUANYU__METRICS__PORT), or 0 for none",
+            f"metrics.host、metrics.port：无法监听 {host}:{port}（{error.strerror}）；"
+            f"请另设 metrics.port（QUANYU__METRICS__PORT），或设为 0 表示不开",
+        ) from error
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

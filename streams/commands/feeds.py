@@ -9,12 +9,14 @@ import msgspec
 
 from schemas import Envelope, RawBatch
 from schemas.sources.spec import Mapping as SourceMapping
+from streams.envelopes import steps
 from streams.files import read_batches
 from streams.kafka_range import PartitionTick, ends_of_range, read_range
 from streams.replay import Feed, Told
 from streams.settings import Settings
 
-_decode = msgspec.msgpack.Decoder(Envelope).decode
+#: messages of the log that are fetched at a time: an envelope may hold thousands of signals
+LOG_MESSAGES = 100
 
 
 def file_feed(path: Path, source: str, mapping: SourceMapping, batch: int, now_ms: int, number: int) -> Feed:
@@ -44,9 +46,11 @@ def topic_feed(
     return Feed(source, topic, tuple(sorted(ends)), items(), ends)
 
 
-def kafka_log(settings: Settings, from_ms: int | None, to_ms: int | None) -> Iterator[Sequence[Envelope]]:
-    """The envelopes of the city's log, batch by batch."""
+def kafka_log(
+    settings: Settings, from_ms: int | None, to_ms: int | None, signals: int = 5000
+) -> Iterator[Sequence[Envelope]]:
+    """The envelopes of the city's log, in steps of about so many signals."""
     kafka = settings.kafka
-    for item in read_range(kafka.servers, kafka.log_topic, "", from_ms, to_ms, batch_size=500):
+    for item in read_range(kafka.servers, kafka.log_topic, "", from_ms, to_ms, batch_size=LOG_MESSAGES):
         if isinstance(item, RawBatch):
-            yield [_decode(value) for value in item.values]
+            yield from steps(item.values, signals)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Event
+import logging
 
 import click
 import msgspec
@@ -14,6 +14,7 @@ from streams import settings as configuration
 from streams.assemble import assemble
 from streams.commands.base import configured, fail, wall_ms
 from streams.kafka import check_topics
+from streams.live_store import Health
 from streams.metrics import RoomMeter
 from streams.runner import quiet_gc
 
@@ -44,21 +45,38 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
                 "缺少来电人散列密钥：请设置 QUANYU__INTAKE__CALLER_KEY 或 intake.caller_key_file；所有进程必须相同",
             )
         logs.configure(settings.log.level)
+        _hush(settings.log.level)
         check_topics(settings)
         assembly = assemble(settings, settings.intake.caller_key.encode(), meter=RoomMeter())
         sink = open_sink(settings.clickhouse, assembly.grids.layers, settings.city.timezone)
         from streams.live import run
 
-        ready = Event()
+        health = Health()
         endpoint = None
         if settings.metrics.port:
-            endpoint = metrics.serve(settings.metrics.host, settings.metrics.port, ready.is_set)
+            endpoint = metrics.serve(settings.metrics.host, settings.metrics.port, lambda: health.ready)
         logs.get().info("live", stages=list(chosen), versions=msgspec.structs.asdict(assembly.versions))
         quiet_gc()
         try:
-            run(assembly, sink, wall_ms, chosen, ready.set)
+            run(assembly, sink, wall_ms, chosen, health)
         finally:
             if endpoint is not None:
                 endpoint.shutdown()
     except QuanyuError as error:
         fail(error)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the record is not about an error that ends the command, which then says it in the user's words."""
+    return not (record.exc_info and isinstance(record.exc_info[1], QuanyuError))
+
+
+def _hush(level: str) -> None:
+    """Keep to what a person can act on: the clients tell every step they take, Faust every late timer."""
+    if level != "debug":
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_is_news)
+        for name in ("faust", "mode", "aiokafka", "kafka", "streams.batches"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        for name in ("mode.timers", "aiokafka.consumer.group_coordinator", "kafka.net.selector"):
+            logging.getLogger(name).setLevel(logging.ERROR)

@@ -16,7 +16,7 @@ from typing import Any
 import faust
 import msgspec
 
-from streams.batches import TP, batch_app, batch_topic
+from streams.batches import TP, batch_app, batch_topic, taken
 
 
 def build(options: argparse.Namespace) -> faust.App:
@@ -45,7 +45,7 @@ def build(options: argparse.Namespace) -> faust.App:
         await app.consumer.release(held)
 
     async def read(stream: Any) -> None:
-        async for event in stream.noack().events():
+        async for event in taken(stream):
             batch = event.value
             if options.pause and batch.partition == 0 and not held:
                 held.append(TP(batch.topic, 0))

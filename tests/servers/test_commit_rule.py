@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import ConsumerRecord
+from faust.transport.drivers import aiokafka as driver
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +88,28 @@ def test_an_ack_from_before_a_seek_does_not_count(loop: asyncio.AbstractEventLoo
     assert reader._new_offset(HERE) == 21
 
 
+def test_what_faust_held_during_a_rebalance_is_not_worked_on(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[0..4] is in hand, [5..9] was dropped with the queue, [10..14] comes out after the seek to 5: out of turn."""
+    reader = consumer(loop)
+
+    async def seek(_: Consumer) -> None:
+        return None
+
+    monkeypatch.setattr(driver.Consumer, "perform_seek", seek)
+    monkeypatch.setattr(reader, "assignment", set)
+    in_hand, dropped, held = (batch(*span) for span in ((0, 4), (5, 9), (10, 14)))
+    for records in (in_hand, dropped, held):
+        deliver(loop, reader, records)
+    assert reader.take(in_hand)
+    loop.run_until_complete(reader.perform_seek())
+    assert not reader.take(held)
+    again = batch(5, 14)
+    deliver(loop, reader, again)
+    assert reader.take(again)
+
+
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 2)), min_size=1, max_size=12),
     order=st.randoms(use_true_random=False),
@@ -152,3 +175,29 @@ def test_read_to_end_means_delivered_and_acked(loop: asyncio.AbstractEventLoop) 
     assert not read_to_end(20)
     message.ack(reader)
     assert read_to_end(20) and not read_to_end(21)
+
+
+def test_in_a_rebalance_nothing_counts_as_read_to_the_end(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not acked is forgotten and comes again; the old position must not make it look done."""
+    reader = consumer(loop)
+
+    async def position(_: TP) -> int:
+        return 18
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(reader, "position", position)
+    monkeypatch.setattr(reader, "assignment", set)
+    monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", nothing)
+    monkeypatch.setattr(driver.Consumer, "perform_seek", nothing)
+    deliver(loop, reader, batch(0, 17))
+    loop.run_until_complete(reader.on_partitions_revoked({HERE}))
+    assert not loop.run_until_complete(reader.read_to_end(HERE, 18))
+    loop.run_until_complete(reader.perform_seek())
+    again = deliver(loop, reader, batch(0, 17))
+    assert not loop.run_until_complete(reader.read_to_end(HERE, 18))
+    again.ack(reader)
+    assert loop.run_until_complete(reader.read_to_end(HERE, 18))

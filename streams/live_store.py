@@ -1,0 +1,109 @@
+"""Two queues between the agents of the live worker and its servers: rows to the database, envelopes to the log.
+
+Both hand on in order, are short (who fills them waits: that is the back-pressure), and tell who gave something when it
+is safe, so that an event is acked then and not before. Whatever goes wrong beyond an outage is raised from `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
+
+from schemas import Unreachable
+from schemas.rows import Rows
+from sinks.base import Sink
+from streams import logs, metrics
+from streams.runner import MAX_WAIT_S
+
+#: un-flushed rows are looked at this often, seconds
+POLL_S = 0.2
+#: steps that wait for their turn
+DEPTH = 4
+
+Done = Callable[[], None]
+#: publish(topic, partition, value): returns when the broker has it
+Publish = Callable[[str, int, bytes], Awaitable[None]]
+
+
+class Health(Struct):
+    """What `/readyz` looks at: partitions are assigned, and the database takes rows."""
+
+    assigned: bool = False
+    waiting: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker works."""
+        return self.assigned and not self.waiting
+
+
+class Store:
+    """The sink for asyncio: one call at a time, in a thread, waiting out an outage in place."""
+
+    def __init__(self, sink: Sink, health: Health) -> None:
+        self._sink, self._health = sink, health
+        self._queue: asyncio.Queue[tuple[Rows, Done | None]] = asyncio.Queue(DEPTH)
+        self._undone: list[Done] = []
+
+    async def put(self, rows: Rows, done: Done | None = None) -> None:
+        """Hand rows over; `done` is called when they, and all before them, are stored."""
+        await self._queue.put((rows, done))
+
+    async def run(self) -> None:
+        """Store, for ever."""
+        while True:
+            try:
+                rows, done = await asyncio.wait_for(self._queue.get(), POLL_S)
+            except TimeoutError:
+                if self._sink.pending:
+                    await self._waited(self._sink.poll)
+            else:
+                if done is not None:
+                    self._undone.append(done)
+                await self._waited(lambda rows=rows: self._sink.write(rows))  # type: ignore[misc]
+            if self._undone and not self._sink.pending:
+                undone, self._undone = self._undone, []
+                for done in undone:
+                    done()
+
+    async def _waited(self, call: Callable[[], None]) -> None:
+        tries = 0
+        while True:
+            try:
+                await asyncio.to_thread(call)
+                break
+            except Unreachable as error:
+                metrics.RETRIES.labels("sink").inc()
+                wait = min(error.retry_after_s * 2**tries, MAX_WAIT_S)
+                if not tries:
+                    logs.get().warning("waiting for the database; nothing is lost", error=error.en)
+                self._health.waiting = True
+                tries += 1
+                await asyncio.sleep(wait)
+        if tries:
+            self._health.waiting = False
+            logs.get().warning("the database answers again", tries=tries)
+
+
+class Outbox:
+    """Messages to the log and its neighbours, one after the other: one that failed is never overtaken."""
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+        self._queue: asyncio.Queue[tuple[str, Sequence[bytes], Callable[[], Awaitable[None]] | None]]
+        self._queue = asyncio.Queue(DEPTH)
+
+    async def put(self, topic: str, values: Sequence[bytes], then: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Hand over messages for partition 0 of a topic; `then` runs when the broker has them all."""
+        await self._queue.put((topic, values, then))
+
+    async def run(self) -> None:
+        """Publish, for ever."""
+        while True:
+            topic, values, then = await self._queue.get()
+            for value in values:
+                await self._publish(topic, 0, value)
+            if then is not None:
+                await then()
