@@ -30,7 +30,7 @@ from streams.assemble import assemble
 from streams.commands.feeds import file_feed
 from streams.metrics import RoomMeter
 from streams.replay import Folding, conclude, replay
-from streams.runner import Writer, quiet_gc
+from streams.runner import Writer, no_gc
 from streams.simulator.city import make_city
 from streams.simulator.layers import write_layers
 from streams.simulator.scenarios import scenario
@@ -73,7 +73,7 @@ def run(folder: Path, database: str, batch: int) -> dict[str, Any]:
     if database:
         config = configuration.ClickHouse(url=f"chdb:{database}", batch_rows=20_000)
         sink = open_sink(config, assembly.grids.layers, settings.city.timezone)
-    quiet_gc()
+    no_gc()
     writer = Writer(sink)
     folding = Folding(assembly, writer, lambda: now)
     began, busy = time.perf_counter(), time.thread_time()

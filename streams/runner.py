@@ -22,10 +22,17 @@ MAX_WAIT_S = 30.0
 
 
 def quiet_gc() -> None:
-    """Keep the cycle collector out of the fold: its full passes walk the whole state, which has no cycles."""
+    """Keep the cycle collector's full passes out of a worker: they walk the whole state, which has no cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 1_000, 1_000)
+
+
+def no_gc() -> None:
+    """Do without the cycle collector, in a process that ends with its run: neither stage makes cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
 
 
 class BadShare:

@@ -39,6 +39,11 @@ class Refused(ValueError):
         self.reason = reason
         self.detail = f"{where}{shown}{f' ({note})' if note else ''}"
 
+    def kept(self) -> Refused:
+        """The same without its traceback, whose frames would keep the whole batch alive."""
+        self.__traceback__ = self.__context__ = None
+        return self
+
 
 #: index of a record in its batch -> the first fault found in it
 Faults = dict[int, Refused]

@@ -49,7 +49,7 @@ class JsonReader:
                 try:
                     rows.append(self._exact(value))
                 except Refused as fault:
-                    faults[index] = fault
+                    faults[index] = fault.kept()
                     continue
             kept.append(index)
         columns: dict[str, Sequence[Any]] = {}
@@ -103,7 +103,7 @@ class CsvReader:
                     rows.append(self._row(value))
                     kept.append(index)
                 except Refused as fault:
-                    faults[index] = fault
+                    faults[index] = fault.kept()
         columns = list(zip(*rows, strict=True)) if rows else [()] * self._width
         return Table({path: columns[place] for path, place in self._places}, len(rows)), kept
 

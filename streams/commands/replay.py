@@ -24,7 +24,7 @@ from streams.commands.base import configured, console, fail, json_option, moment
 from streams.commands.feeds import file_feed, kafka_log, topic_feed
 from streams.metrics import RoomMeter
 from streams.replay import Feed, Folding, Progress, Summary, conclude, replay, replay_log
-from streams.runner import Writer, quiet_gc
+from streams.runner import Writer, no_gc
 from streams.settings import Settings
 
 #: how long a run waits for ClickHouse before it gives up, seconds
@@ -200,7 +200,7 @@ def _execute(
     writer = Writer(sink, GIVE_UP_S)
     folding = Folding(assembly, writer, now)
     clock = time.perf_counter()
-    quiet_gc()
+    no_gc()
     try:
         with progress() as bar:
             if arguments["log"]:

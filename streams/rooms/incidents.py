@@ -111,7 +111,11 @@ class Incidents:
                 return
             if before.incident_id:
                 self._leave(state, before, out)
-        state.shelves.setdefault(signal.occurred_at_ms // HOUR_MS, []).append(signal.id)
+        hour = signal.occurred_at_ms // HOUR_MS
+        if hour in state.shelves:
+            state.shelves[hour].append(signal.id)
+        else:
+            state.shelves[hour] = [signal.id]
         incident, opens = self._join(state, located, out) if signal.counts else ("", False)
         after = Member(located, incident, opens, reported, item.ingested_at_ms, version)
         state.members[signal.id] = after

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from schemas import Change, Incident, Late, Member, Pane, Tick
 from schemas.city import CITY_LAYER, SOURCE_LAYER
-from streams.windows import DAY_MIN, Calendar, category_level
+from streams.windows import DAY_MIN, MINUTE_MS, Calendar, category_level
 
 MESSAGES, INCIDENTS, OPENED, REPORTERS, VERSION, STATE, TOLD = range(7)
 PROVISIONAL, FINAL, REVISED = range(3)
@@ -35,15 +35,20 @@ Row = list[int]
 Rows = dict[Cell, Row]
 Span = tuple[int, int, int]  # layer, minutes, start
 Place = tuple[Span, Cell]
-Presence = Member | dict[Place, int]
+Mark = int  # a place as a number within its day (`Panes._marks`)
+Presence = Member | dict[Mark, int]
 Out = Pane | Incident | Tick
 
 
 class Day(Struct):
-    """Who was where in one local day: the only member, or how many members at each place."""
+    """Who was where in one local day: the only member, or how many members at each place.
+
+    `cells` numbers the cells of those with more than one member: places are looked up as numbers.
+    """
 
     incidents: dict[str, Presence] = {}
     reporters: dict[str, Presence] = {}
+    cells: dict[Cell, int] = {}
 
 
 class State(Struct):
@@ -58,12 +63,17 @@ class State(Struct):
 
 
 class Pile(NamedTuple):
-    """Cells of the signals that are to be added to the rows of one span, before they are counted together."""
+    """What is to be added to the rows of one span.
+
+    Signals are piled up in the layer's shortest span alone; counted there, they are handed on to the longer ones.
+    """
 
     signals: list[Cell]
-    same_incident: list[Cell]  # of these: the incident already stands there
-    not_first: list[Cell]  # of these: not the incident's first signal
-    no_reporter: list[Cell]  # of these: reporter unknown, or already there
+    counts: dict[Cell, int]  # handed on by a shorter span
+    not_first: list[Cell]  # of the signals: not their incident's first; handed on
+    nameless: list[Cell]  # reporter unknown; handed on
+    same_incident: list[Cell]  # the incident already stands in this span
+    same_reporter: list[Cell]  # the reporter does
 
 
 class Bulk(NamedTuple):
@@ -102,8 +112,8 @@ class Panes:
         return (*self.layers, CITY_LAYER, SOURCE_LAYER)
 
     def lengths(self, layer: str) -> Sequence[int]:
-        """Lengths of a layer's panes, minutes."""
-        return self.resolutions_min.get(layer, (self.calendar.minutes,))
+        """Lengths of a layer's panes, minutes, rising."""
+        return sorted(self.resolutions_min.get(layer, (self.calendar.minutes,)))
 
     def step(self, state: State, batch: Sequence[Change | Incident | Late | Tick]) -> list[Out]:
         """Count changes. The finest layer's rows leave before each tick, all others once, at the end of the batch."""
@@ -120,8 +130,7 @@ class Panes:
             if not isinstance(item, Late):
                 out.append(item)
         self._sort_out(bulk)
-        for span in list(bulk.piles):
-            self._raise(state, span, bulk)
+        self._raise_all(state, bulk, 2**62)
         self._tell(state, list(state.touched), out)
         self._forget(state)
         return out
@@ -184,18 +193,26 @@ class Panes:
                 if "" in column:
                     cells = [cell for cell in cells if cell[1]]
                     unknown = [cell for cell in unknown if cell[1]]
-                for span in spans:
-                    pile = _pile(bulk.piles, span)
-                    pile.signals.extend(cells)
-                    pile.no_reporter.extend(unknown)
+                pile = _pile(bulk.piles, spans[0])
+                pile.signals.extend(cells)
+                pile.nameless.extend(unknown)
         bulk.fresh.clear()
 
+    def _raise_all(self, state: State, bulk: Bulk, now_ms: int) -> None:
+        """Add the piles of spans that end by now, and of the finest ones, to their rows; the shortest spans first."""
+        for shortest in (True, False):
+            due = [s for s in bulk.piles if self._is_fine(s) or self.calendar.end(s[1], s[2]) <= now_ms]
+            for span in due:
+                if not shortest or self._spans_of(span)[0] == span:
+                    self._raise(state, span, bulk)
+
     def _raise(self, state: State, span: Span, bulk: Bulk) -> None:
-        """Add the pile of a span to its rows."""
+        """Add the pile of a span to its rows, and hand it on to the longer spans."""
         pile = bulk.piles.pop(span)
         rows = self._rows(state, span)
         stage = PROVISIONAL if span in state.open else REVISED
-        for cell, n in Counter(pile.signals).items():
+        counts: dict[Cell, int] = Counter(pile.signals) if pile.signals else pile.counts
+        for cell, n in counts.items():
             row = rows.get(cell)
             if row is None:
                 rows[cell] = [n, n, n, n, n, stage, 0]
@@ -207,9 +224,27 @@ class Panes:
             row[VERSION] += n
             if row[STATE] == FINAL:
                 row[STATE] = REVISED
-        for column, cells in ((INCIDENTS, pile.same_incident), (OPENED, pile.not_first), (REPORTERS, pile.no_reporter)):
+        for column, cells in (
+            (INCIDENTS, pile.same_incident),
+            (OPENED, pile.not_first),
+            (REPORTERS, pile.nameless),
+            (REPORTERS, pile.same_reporter),
+        ):
             for cell in cells:
                 rows[cell][column] -= 1
+        spans = self._spans_of(span)
+        if spans[0] == span:
+            for longer in spans[1:]:
+                into = _pile(bulk.piles, longer)
+                total = into.counts
+                for cell, n in counts.items():
+                    total[cell] = total.get(cell, 0) + n
+                into.not_first.extend(pile.not_first)
+                into.nameless.extend(pile.nameless)
+
+    def _spans_of(self, span: Span) -> tuple[Span, ...]:
+        """The spans of a layer that hold the start of this one, the shortest first."""
+        return self.spans(self.calendar.pane(span[2]))[span[0]]
 
     def _rows(self, state: State, span: Span) -> Rows:
         """The rows of a span, which has been touched."""
@@ -237,12 +272,30 @@ class Panes:
 
     def _places(self, member: Member) -> list[Place]:
         """Every row that a member is counted in."""
+        codes, category, pane = self._stand(member)
+        return [
+            (span, (category, code)) for code, own in zip(codes, self.spans(pane), strict=True) if code for span in own
+        ]
+
+    def _marks(self, day: Day, member: Member) -> list[Mark]:
+        """The same places as numbers, in the same order."""
+        codes, category, pane = self._stand(member)
+        marks: list[Mark] = []
+        cells = day.cells
+        for code, own in zip(codes, self.spans(pane), strict=True):
+            if code:
+                cell = cells.setdefault((category, code), len(cells))
+                for layer, minutes, start in own:
+                    marks.append((((start // MINUTE_MS << 11 | minutes) << 4 | layer) << 20) + cell)
+        return marks
+
+    def _stand(self, member: Member) -> tuple[tuple[str, ...], str, int]:
+        """A code a layer, the category, the shortest pane."""
         located = member.located
         signal = located.signal
         category = category_level(signal.category, self.category_depth)
         codes = (*located.cells, CITY_LAYER, signal.source)
-        spans = self.spans(self.calendar.pane(signal.occurred_at_ms))
-        return [(span, (category, code)) for code, own in zip(codes, spans, strict=True) if code for span in own]
+        return codes, category, self.calendar.pane(signal.occurred_at_ms)
 
     def _spans_at(self, pane: int) -> tuple[tuple[Span, ...], ...]:
         """For each layer the spans that hold a shortest pane."""
@@ -255,64 +308,55 @@ class Panes:
         """Put a member on the piles whose incident or reporter has others that day."""
         reporter = member.located.signal.reporter
         places = self._places(member)
-        for span, cell in places:
-            pile = _pile(piles, span)
-            pile.signals.append(cell)
-            if not member.opens:
-                pile.not_first.append(cell)
-        for span, cell in self._come(day.incidents, member.incident_id, member, places):
-            piles[span].same_incident.append(cell)
-        for span, cell in self._come(day.reporters, reporter, member, places) if reporter else places:
-            piles[span].no_reporter.append(cell)
+        marks = self._marks(day, member)
+        codes, category, pane = self._stand(member)
+        for code, own in zip(codes, self.spans(pane), strict=True):
+            if code:
+                pile = _pile(piles, own[0])
+                pile.signals.append((category, code))
+                if not member.opens:
+                    pile.not_first.append((category, code))
+                if not reporter:
+                    pile.nameless.append((category, code))
+        for n in self._come(day, day.incidents, member.incident_id, member, marks):
+            span, cell = places[n]
+            _pile(piles, span).same_incident.append(cell)
+        for n in self._come(day, day.reporters, reporter, member, marks) if reporter else ():
+            span, cell = places[n]
+            _pile(piles, span).same_reporter.append(cell)
 
     def _take_back(self, state: State, day: Day, member: Member) -> None:
         """Take a member out of its rows, one by one."""
         reporter = member.located.signal.reporter
         places = self._places(member)
-        for place in places:
-            row = self._row(state, place)
+        marks = self._marks(day, member)
+        rows = [self._row(state, place) for place in places]
+        for row in rows:
             row[MESSAGES] -= 1
             row[VERSION] += 1
             if member.opens:
                 row[OPENED] -= 1
-        for span, cell in self._go(day.incidents, member.incident_id, member, places):
-            state.tables[span][cell][INCIDENTS] -= 1
-        for span, cell in self._go(day.reporters, reporter, member, places) if reporter else ():
-            state.tables[span][cell][REPORTERS] -= 1
+        for n in _go(day.incidents, member.incident_id, marks):
+            rows[n][INCIDENTS] -= 1
+        for n in _go(day.reporters, reporter, marks) if reporter else ():
+            rows[n][REPORTERS] -= 1
 
-    def _come(self, index: dict[str, Presence], key: str, member: Member, places: list[Place]) -> list[Place]:
-        """Note that `key` is at these places; returns those where it already was."""
+    def _come(self, day: Day, index: dict[str, Presence], key: str, member: Member, marks: list[Mark]) -> Sequence[int]:
+        """Note that `key` is at these places; returns which of them it already was at."""
         there = index.get(key)
         if there is None:
             index[key] = member
-            return []
+            return ()
         if isinstance(there, Member):
-            there = index[key] = dict.fromkeys(self._places(there), 1)
+            there = index[key] = dict.fromkeys(self._marks(day, there), 1)
         known = []
-        for place in places:
-            n = there.get(place, 0)
-            there[place] = n + 1
-            if n:
-                known.append(place)
-        return known
-
-    def _go(self, index: dict[str, Presence], key: str, member: Member, places: list[Place]) -> list[Place]:
-        """Note that `key` has left these places; returns those where nothing of it is left."""
-        there = index[key]
-        if isinstance(there, Member):
-            del index[key]
-            return places
-        last = []
-        for place in places:
-            n = there[place] - 1
-            if n:
-                there[place] = n
+        for n, mark in enumerate(marks):
+            if mark in there:
+                there[mark] += 1
+                known.append(n)
             else:
-                del there[place]
-                last.append(place)
-        if not there:
-            del index[key]
-        return last
+                there[mark] = 1
+        return known
 
     def _same(self, a: Member, b: Member) -> bool:
         """Whether two revisions of a member are counted alike."""
@@ -330,9 +374,7 @@ class Panes:
 
     def _close(self, state: State, now_ms: int, bulk: Bulk) -> None:
         """Panes that end by now are final; that is a change of every row of theirs."""
-        fine = (0, self.calendar.minutes)
-        for span in [s for s in bulk.piles if s[:2] == fine or self.calendar.end(s[1], s[2]) <= now_ms]:
-            self._raise(state, span, bulk)
+        self._raise_all(state, bulk, now_ms)
         state.tick_ms = now_ms
         bulk.days.clear()
         for span in sorted(s for s in state.open if self.calendar.end(s[1], s[2]) <= now_ms):
@@ -368,8 +410,25 @@ class Panes:
 def _pile(piles: dict[Span, Pile], span: Span) -> Pile:
     pile = piles.get(span)
     if pile is None:
-        pile = piles[span] = Pile([], [], [], [])
+        pile = piles[span] = Pile([], {}, [], [], [], [])
     return pile
+
+
+def _go(index: dict[str, Presence], key: str, marks: list[Mark]) -> Sequence[int]:
+    """Note that `key` has left these places; returns at which of them nothing of it is left."""
+    there = index[key]
+    if isinstance(there, Member):
+        del index[key]
+        return range(len(marks))
+    last = []
+    for n, mark in enumerate(marks):
+        there[mark] -= 1
+        if not there[mark]:
+            del there[mark]
+            last.append(n)
+    if not there:
+        del index[key]
+    return last
 
 
 def _swap(day: Day, after: Member) -> None:
