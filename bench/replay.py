@@ -65,9 +65,7 @@ def run(folder: Path, database: str, batch: int) -> dict[str, Any]:
     now = time.time_ns() // 1_000_000
     meter = RoomMeter(time.thread_time)
     key = b"benchmark"
-    feeds = [
-        file_feed(folder / f"{name}.ndjson", name, load_mapping(name), batch, now, n) for n, name in enumerate(SOURCES)
-    ]
+    feeds = [file_feed(folder / f"{name}.ndjson", name, load_mapping(name), now, n) for n, name in enumerate(SOURCES)]
     assembly = assemble(settings, key, {o: f.source for f in feeds for o in f.origins}, meter)
     sink: MemorySink | ClickHouseSink = Dropped()
     if database:
@@ -75,7 +73,7 @@ def run(folder: Path, database: str, batch: int) -> dict[str, Any]:
         sink = open_sink(config, assembly.grids.layers, settings.city.timezone)
     no_gc()
     writer = Writer(sink)
-    folding = Folding(assembly, writer, lambda: now)
+    folding = Folding(assembly, writer, lambda: now, batch)
     began, busy = time.perf_counter(), time.thread_time()
     replay(feeds, folding)
     folded, fold_s = time.perf_counter() - began, time.thread_time() - busy

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
+
 import click
 
 from streams.commands.base import language
@@ -23,6 +26,13 @@ COMMANDS = {
 
 class Lazy(click.Group):
     """Imports a command when it is asked for: `quanyu --help` loads neither Faust nor a database engine."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """First of all, `--help` too: a terminal that has no Chinese shows escapes instead of a traceback."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, by name."""

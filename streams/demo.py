@@ -69,6 +69,7 @@ class Walk:
                 self._keep(self._folding.records(batch))
             else:
                 self._tell(name, now_ms - source.lateness_s * 1000, now_ms)
+        self._folding.flush()
 
     def finish(self) -> None:
         """Tell time up to the end of the newest signal's pane."""
@@ -76,10 +77,11 @@ class Walk:
         end = self._folding.reached_ms - self._folding.reached_ms % pane_ms + pane_ms
         for name in self._sources:
             self._tell(name, end, end)
+        self._folding.flush()
 
     def _tell(self, name: str, watermark_ms: int, now_ms: int) -> None:
         envelope = heartbeat(self._sources[name].topic, PARTITION, self._next[name], watermark_ms, now_ms)
-        self._folding.envelopes([envelope])
+        self._folding.tell(envelope)
         self._keep(envelope)
 
     def _keep(self, envelope: Envelope) -> None:

@@ -12,18 +12,23 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median_low
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from schemas import Envelope, QuanyuError, RawBatch, Rejected, UsageError
+from schemas import Envelope, QuanyuError, RawBatch, Rejected, TooMuchBadData, UsageError
 from streams.assemble import Assembly, origin
 from streams.pipeline import CityState, heartbeat
 from streams.runner import BadShare, Writer
 
 #: watermark of an origin that has been read to its end
 DONE_MS = 2**61
+#: event time reached before anything was read
+NOTHING_MS = -(2**62)
+#: records of one envelope: fixed, so that the log, and with it the result, does not depend on the size of a step
+SLICE = 500
 
 
 class Told(Struct, frozen=True):
@@ -46,7 +51,7 @@ class Feed:
     partitions: Sequence[int]
     items: Iterator[RawBatch | Told]
     ends: Mapping[int, int] = field(default_factory=dict)
-    reached_ms: int = -(2**62)
+    reached_ms: int = NOTHING_MS
 
     @property
     def origins(self) -> list[str]:
@@ -64,6 +69,7 @@ class Summary(Struct):
     duplicates: int = 0
     revisions: int = 0
     late: int = 0
+    beyond_horizon: int = 0
     unlocated: int = 0
     incidents: int = 0
     hotspots: int = 0
@@ -84,26 +90,51 @@ Progress = Callable[[int, int, Summary], None]
 class Folding:
     """One run of both stages into a writer: the part that replay, demo and benchmarks share."""
 
-    def __init__(self, assembly: Assembly, writer: Writer, now: Callable[[], int]) -> None:
+    def __init__(self, assembly: Assembly, writer: Writer, now: Callable[[], int], batch: int = 5000) -> None:
         self.assembly = assembly
         self.state: CityState = assembly.city.start()
         self.summary = Summary(versions=_named(assembly))
-        self.reached_ms = -(2**62)
-        self._writer, self._now = writer, now
+        self.reached_ms = NOTHING_MS
+        self._writer, self._now, self._batch = writer, now, batch
+        self._log: list[Envelope] = []
+        self._rejected: list[Rejected] = []
+        self._signals = 0
         intake = assembly.settings.intake
         self._share = BadShare(intake.max_bad_share, intake.bad_window)
 
     def records(self, batch: RawBatch) -> Envelope:
-        """Take raw records through both stages; returns their envelope. Raises TooMuchBadData."""
+        """Take raw records through the intake stage and put them on the log; returns their envelope.
+
+        The log is folded when `batch` signals have come together, and by `flush`. Raises TooMuchBadData.
+        """
         now = self._now()
         try:
             envelope, rejected = self.assembly.intake.step(batch, now)
         except UsageError as error:  # a header without a column that the mapping reads
             raise UsageError(f"{batch.topic}: {error.en}", f"{batch.topic}：{error.zh}") from error
         self._note(batch, envelope, rejected)
-        self.envelopes([envelope], rejected)
-        self._share.add(len(batch.values), len(rejected))
+        self._rejected += rejected
+        self.tell(envelope)
+        try:
+            self._share.add(len(batch.values), len(rejected))
+        except TooMuchBadData:
+            self.flush()  # the dead letters are what explains it
+            raise
         return envelope
+
+    def tell(self, envelope: Envelope) -> None:
+        """Put an envelope (a heartbeat, too) on the log."""
+        self._log.append(envelope)
+        self._signals += len(envelope.located)
+        if self._signals >= self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Fold what is on the log."""
+        log, self._log, self._signals = self._log, [], 0
+        if log:
+            rejected, self._rejected = self._rejected, []
+            self.envelopes(log, rejected)
 
     def envelopes(self, envelopes: Sequence[Envelope], rejected: list[Rejected] | None = None) -> None:
         """Take a piece of the log through the city stage."""
@@ -115,12 +146,13 @@ class Folding:
         counts = self.state.order.counts
         s = self.summary
         s.signals, s.duplicates, s.revisions = counts.signals, counts.duplicates, counts.revisions
-        s.late, s.unlocated = counts.late, counts.unlocated
+        s.late, s.beyond_horizon, s.unlocated = counts.late, counts.beyond_horizon, counts.unlocated
         s.incidents, s.hotspots = self.state.incidents.total, self.state.hotspots.total
         s.repeat_clusters, s.alerts = self.state.repeats.total, self.state.decide.total
 
     def finish(self) -> None:
-        """All has been read: judge the share of bad records."""
+        """All has been read: fold the rest, judge the share of bad records."""
+        self.flush()
         self._share.finish()
 
     def _note(self, batch: RawBatch, envelope: Envelope, rejected: list[Rejected]) -> None:
@@ -147,7 +179,7 @@ def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = 
         name = origin(topic, partition)
         if name in open_origins and len(open_origins) > 1:
             del open_origins[name]
-            folding.envelopes([heartbeat(topic, partition, next_offset.get(name, 0), DONE_MS, now())])
+            folding.tell(heartbeat(topic, partition, next_offset.get(name, 0), DONE_MS, now()))
 
     while running:
         feed = min(running, key=lambda f: f.reached_ms)
@@ -160,13 +192,14 @@ def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = 
         name = origin(item.topic, item.partition)
         if isinstance(item, Told):
             feed.reached_ms = max(feed.reached_ms, item.at_ms)
-            folding.envelopes([heartbeat(item.topic, item.partition, next_offset.get(name, 0), item.at_ms, now())])
+            folding.tell(heartbeat(item.topic, item.partition, next_offset.get(name, 0), item.at_ms, now()))
             continue
         envelope = folding.records(item)
         next_offset[name] = envelope.last_offset + 1
         if envelope.located:
-            newest = max(x.signal.received_at_ms for x in envelope.located)
-            feed.reached_ms = max(feed.reached_ms, newest)
+            # the median: a wrong clock must not make a feed look as if it were ahead
+            middle = median_low([x.signal.received_at_ms for x in envelope.located])
+            feed.reached_ms = max(feed.reached_ms, middle)
         if progress is not None:
             progress(folding.summary.read, folding.reached_ms, folding.summary)
         if item.partition in feed.ends and envelope.last_offset >= feed.ends[item.partition]:
@@ -174,8 +207,8 @@ def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = 
     if not folding.summary.read and not damage:
         names = ", ".join(feed.topic for feed in feeds)
         raise UsageError(f"nothing to replay: {names} holds no records", f"没有可回放的内容：{names} 中没有记录")
-    folding.finish()
     _end(folding, next(iter(open_origins)), next_offset)
+    folding.finish()
     summary = folding.summary
     summary.seconds = time.perf_counter() - began
     if damage:
@@ -196,12 +229,12 @@ def _next(feed: Feed, damage: list[QuanyuError]) -> RawBatch | Told | None:
 
 def _end(folding: Folding, holder: str, next_offset: Mapping[str, int]) -> None:
     """Tell time up to the end of the pane of the newest signal."""
-    if folding.reached_ms < 0:
+    if folding.reached_ms == NOTHING_MS:
         return
     pane_ms = folding.assembly.city.order.pane_ms
     end = folding.reached_ms - folding.reached_ms % pane_ms + pane_ms
     topic, _, partition = holder.rpartition("/")
-    folding.envelopes([heartbeat(topic, int(partition), next_offset.get(holder, 0), end, folding._now())])
+    folding.tell(heartbeat(topic, int(partition), next_offset.get(holder, 0), end, folding._now()))
 
 
 def replay_log(log: Iterator[Sequence[Envelope]], folding: Folding) -> Summary:

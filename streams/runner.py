@@ -60,10 +60,8 @@ class BadShare:
     def _judge(self, read: int, bad: int) -> None:
         if read and bad / read > self.limit:
             raise TooMuchBadData(
-                f"{bad} of {read} records were rejected, more than intake.max_bad_share = {self.limit:g}; "
-                f"see `quanyu rejected list`; every rejected record is kept with its reason",
-                f"{read} 条记录中有 {bad} 条被拒收，超过 intake.max_bad_share = {self.limit:g}；"
-                f"请看 `quanyu rejected list`，每条被拒收的记录都已连同原因保存",
+                f"{bad} of {read} records were rejected, more than intake.max_bad_share = {self.limit:g}",
+                f"{read} 条记录中有 {bad} 条被拒收，超过 intake.max_bad_share = {self.limit:g}",
             )
 
 

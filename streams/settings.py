@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -18,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from schemas import UsageError
+from streams.settings_tree import DEFAULTS, Place, check, merged, paths, put, read, told
 
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
@@ -195,122 +195,71 @@ def load(
     """Read the configuration: `file` (or ./quanyu.toml if present), then environment, then `section.key=value`s.
 
     `base` is a tree below the file: what a command would rather have than the defaults. A file that has `[sources]`
-    names all of them; else the four shipped ones are there. Raises UsageError with the path of the key for anything
-    unknown, ill-typed or out of range.
+    names all of them; else the four shipped ones are there. Raises UsageError with the path of the key, and where it
+    was written, for anything unknown, ill-typed or out of range.
     """
     environ = os.environ if environ is None else environ
-    tree, origin = _read(file)
-    tree.setdefault("sources", {name: {} for name in _sources()})
-    tree = _merged(dict(base or {}), tree)
-    for name in SECRETS:
-        if tree.get(name[0], {}).get(name[1]):
-            raise UsageError(
-                f"{origin}: {name[0]}.{name[1]} is a secret; give it as {PREFIX}{name[0].upper()}__{name[1].upper()} "
-                f"or in a file named by {name[0]}.{name[1]}_file",
-                f"{origin}：{name[0]}.{name[1]} 是密钥，请用环境变量 {PREFIX}{name[0].upper()}__{name[1].upper()} "
-                f"或 {name[0]}.{name[1]}_file 指定的文件给出",
+    tree, place = read(file)
+    check(tree, Settings, place)
+    for section, key in SECRETS:
+        if tree.get(section, {}).get(key):
+            variable = f"{PREFIX}{section}__{key}".upper()
+            raise place.error(
+                (section, key),
+                f"is a secret; give it as {variable} or in a file named by {section}.{key}_file",
+                f"是密钥，请用环境变量 {variable} 或 {section}.{key}_file 指定的文件给出",
             )
-    for key in sorted(environ):
-        if key.startswith(PREFIX):
-            path = key[len(PREFIX) :].lower().split("__")
-            _put(tree, path, environ[key], f"environment {key}")
-    for item in overrides:
-        path_text, equals, value = item.partition("=")
-        if not equals:
-            raise UsageError(f"--set {item}: want section.key=value", f"--set {item}：应为 section.key=value")
-        _put(tree, path_text.split("."), value, f"--set {path_text}")
-    settings = _convert(tree, origin)
-    return _with_secret_files(_check(settings, origin))
+    places = dict.fromkeys(paths(tree), place)
+    tree.setdefault("sources", {name: {} for name in _sources()})
+    tree = merged(base or {}, tree)
+    for keys, text, place in told(environ, PREFIX, overrides):
+        put(tree, keys, text, Settings, place)
+        places[keys] = place
+    shipped = msgspec.to_builtins(_sources())
+    for name, source in tree["sources"].items():
+        tree["sources"][name] = source = merged(shipped.get(name, {}), source)
+        if "mapping" not in source:
+            at = next((p for keys, p in places.items() if keys[:2] == ("sources", name)), DEFAULTS)
+            raise at.error(("sources", name, "mapping"), "is missing: name a mapping file", "缺少：请给出映射文件")
+    return _with_secret_files(_check(msgspec.convert(tree, Settings), places))
 
 
-def _read(file: str | Path | None) -> tuple[dict[str, Any], str]:
-    path = Path(file) if file else Path("quanyu.toml")
-    if not path.exists():
-        if file:
-            raise UsageError(f"no configuration file {path}", f"没有配置文件 {path}")
-        return {}, "defaults"
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}", f"{path}：不是有效的 TOML：{error}") from error
+def _check(settings: Settings, places: Mapping[tuple[str, ...], Place]) -> Settings:
+    """What one key cannot tell alone."""
 
-
-def _put(tree: dict[str, Any], path: list[str], value: str, origin: str) -> None:
-    """Set a value given as text; it is read as TOML where it is TOML, else as a string."""
-    node = tree
-    for part in path[:-1]:
-        node = node.setdefault(part, {})
-        if not isinstance(node, dict):
-            raise UsageError(f"{origin}: {part} is not a section", f"{origin}：{part} 不是一个段")
-    node[path[-1]] = _literal(value)
-
-
-def _literal(value: str) -> Any:
-    try:
-        return tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
-        return value
-
-
-def _convert(tree: dict[str, Any], origin: str) -> Settings:
-    if isinstance(sources := tree.get("sources"), dict):
-        shipped = msgspec.to_builtins(_sources())
-        tree = {**tree, "sources": {k: _merged(shipped.get(k, {}), v) for k, v in sources.items()}}
-    # A text given by the environment may look like a number where a string is wanted (a password 1234).
-    try:
-        return msgspec.convert(tree, Settings, strict=True)
-    except msgspec.ValidationError:
-        try:
-            return msgspec.convert(_texts(tree, Settings()), Settings, strict=True)
-        except msgspec.ValidationError as error:
-            raise UsageError(f"{origin}: {error}", f"{origin}：{error}") from error
-
-
-def _merged(low: dict[str, Any], high: Any) -> Any:
-    """`high` over `low`, section by section."""
-    if not isinstance(high, dict):
-        return high
-    return {**low, **{k: _merged(low[k], v) if isinstance(low.get(k), dict) else v for k, v in high.items()}}
-
-
-def _texts(tree: dict[str, Any], like: Any) -> dict[str, Any]:
-    """Numbers where the default is a string become strings again."""
-    out: dict[str, Any] = {}
-    for key, value in tree.items():
-        default = like.get(key) if isinstance(like, dict) else getattr(like, key, None)
-        if isinstance(value, dict):
-            out[key] = _texts(value, default)
-        elif isinstance(default, str) and isinstance(value, int | float) and not isinstance(value, bool):
-            out[key] = str(value)
-        else:
-            out[key] = value
-    return out
-
-
-def _check(settings: Settings, origin: str) -> Settings:
-    def bad(path: str, en: str, zh: str) -> UsageError:
-        return UsageError(f"{origin}: {path}: {en}", f"{origin}：{path}：{zh}")
+    def bad(path: str, en: str, zh: str, other: str = "") -> UsageError:
+        """Told where the key was written, or the section it is in, or the `other` key that it does not go with."""
+        keys = tuple(path.split("."))
+        found = (places.get(keys[:n]) for n in range(len(keys), 0, -1))
+        place = next((p for p in found if p), None) or places.get(tuple(other.split(".")), DEFAULTS)
+        return place.error(keys, en, zh)
 
     try:
         ZoneInfo(settings.city.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise bad("city.timezone", f"unknown zone {settings.city.timezone!r}", "未知时区") from None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone = repr(settings.city.timezone)
+        raise bad(
+            "city.timezone", f"unknown zone {zone}; e.g. Asia/Shanghai", f"未知时区 {zone}，应如 Asia/Shanghai"
+        ) from None
     if 60 % settings.panes.minutes:
         raise bad("panes.minutes", "must divide 60", "必须整除 60")
     for layer, lengths in settings.panes.resolutions_min.items():
         for minutes in lengths:
-            if minutes % settings.panes.minutes or 1440 % minutes:
+            if minutes < 1 or minutes % settings.panes.minutes or 1440 % minutes:
                 raise bad(
                     f"panes.resolutions_min.{layer}",
-                    f"{minutes} must be a multiple of panes.minutes and divide 1440",
-                    f"{minutes} 必须是 panes.minutes 的倍数且整除 1440",
+                    f"{minutes} must be a multiple of panes.minutes = {settings.panes.minutes} and divide 1440",
+                    f"{minutes} 必须是 panes.minutes = {settings.panes.minutes} 的倍数且整除 1440",
+                    other="panes.minutes",
                 )
     if not settings.sources:
         raise bad("sources", "at least one source is needed", "至少需要一个来源")
     topics = [s.topic for s in settings.sources.values() if s.topic]
-    for topic in topics:
-        if topics.count(topic) > 1:
-            raise bad("sources", f"two sources read topic {topic}", f"两个来源读同一主题 {topic}")
+    for name, source in settings.sources.items():
+        if topics.count(source.topic) > 1:
+            raise bad(
+                f"sources.{name}.topic", f"two sources read topic {source.topic}", f"两个来源读同一主题 {source.topic}"
+            )
     return settings
 
 

@@ -45,7 +45,7 @@ def wired(settings: Settings = EAGER, origins: Mapping[str, str] | None = None) 
 def folded(assembly: Assembly, sink: Sink, walk: Callable[[Folding], object]) -> Summary:
     """`walk` over both stages into `sink`, until everything is stored."""
     writer = Writer(sink)
-    folding = Folding(assembly, writer, lambda: NOW_MS)
+    folding = Folding(assembly, writer, lambda: NOW_MS, 1)
     try:
         walk(folding)
     except BaseException:

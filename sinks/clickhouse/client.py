@@ -125,6 +125,11 @@ def _embedded(directory: str) -> Client:
         path.mkdir(parents=True, exist_ok=True)
         (path / ".writable").touch()
         (path / ".writable").unlink()
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(
+            f"clickhouse.url: {path} is not a directory: name one for the embedded database (--db, or chdb:DIR)",
+            f"clickhouse.url：{path} 不是目录：请为内嵌数据库指定一个目录（--db 或 chdb:目录）",
+        ) from error
     except OSError as error:
         raise UsageError(
             f"clickhouse.url: cannot write in the directory {path}: {error}",

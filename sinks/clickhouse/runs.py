@@ -44,13 +44,16 @@ def database(id: str) -> str:
     return PREFIX + id
 
 
-def start(client: Client, base: str, id: str, started_at_ms: int, arguments: dict[str, Any]) -> None:
-    """Record that a run has begun. UsageError if a finished or running one has this name."""
+def start(client: Client, base: str, id: str, started_at_ms: int, arguments: dict[str, Any], where: str = "") -> None:
+    """Record that a run has begun. UsageError if a finished or running one has this name.
+
+    `where` are the options with which a user reaches this database: the error names the command that removes the run.
+    """
     name = database(id)
     if any(run.id == id for run in listed(client, base)):
         raise UsageError(
-            f"there is a run {id} already: choose another --id, or remove it with `quanyu replay rm {id}`",
-            f"已有名为 {id} 的运行：请换一个 --id，或用 `quanyu replay rm {id}` 删除它",
+            f"there is a run {id} already: choose another --id, or remove it with `quanyu replay rm {id}{where}`",
+            f"已有名为 {id} 的运行：请换一个 --id，或用 `quanyu replay rm {id}{where}` 删除它",
         )
     client.command(f"DROP DATABASE IF EXISTS {quote(name)} SYNC")
     _put(client, base, Run(id, started_at_ms, None, arguments, {}), version=1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -15,7 +18,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from schemas import QuanyuError, UsageError
+from schemas import QuanyuError, TooMuchBadData, UsageError
+from streams.settings import ClickHouse
 
 EN, ZH = "en", "zh"
 
@@ -84,6 +88,46 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--db DIR`: the embedded database."""
+    return click.option("--db", "directory", default="", help="chDB directory of the results. 结果所在的 chDB 目录。")(
+        command
+    )
+
+
+def at_database(directory: str, overrides: Sequence[str]) -> tuple[str, ...]:
+    """`--db` as the override that it is, above those of `--set`."""
+    return (*overrides, f"clickhouse.url=chdb:{directory}") if directory else tuple(overrides)
+
+
+def options_of(directory: str, config: str | None, overrides: Sequence[str]) -> str:
+    """The options, each after a blank, with which another command finds the same database. No password is repeated."""
+    options = ["--config", config] if config else []
+    for item in overrides:
+        if item.startswith(("clickhouse.url=", "clickhouse.database=")) and not (directory and ".url=" in item):
+            options += ["--set", re.sub(r":[^:/@]*@", ":***@", item)]
+    if directory:
+        options += ["--db", directory]
+    return "".join(f" {shlex.quote(option)}" for option in options)
+
+
+def bad_data(error: TooMuchBadData, options: str = "") -> TooMuchBadData:
+    """The error with the command that shows what was rejected."""
+    command = f"quanyu rejected list{options}"
+    return TooMuchBadData(
+        f"{error.en}; see `{command}`: every rejected record is kept with its reason",
+        f"{error.zh}；请看 `{command}`，每条被拒收的记录都已连同原因保存",
+    )
+
+
+def nothing_at(settings: ClickHouse) -> str:
+    """The directory of the embedded database if nothing is there yet, which looking must not make; else empty."""
+    path = Path(settings.url.removeprefix("chdb:") or ".")
+    if settings.url.startswith("chdb:") and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
+        return str(path)
+    return ""
 
 
 def moment(text: str, zone: str, option: str) -> int:

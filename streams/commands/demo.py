@@ -20,7 +20,7 @@ from streams import settings as configuration
 from streams.assemble import assemble
 from streams.commands.base import configured, console, duration_s, fail, json_option, print_json, say, speed_of
 from streams.commands.demo_screen import Screen
-from streams.commands.replay import show_summary
+from streams.commands.summary import show_summary
 from streams.demo import PAST_STEP_MS, Walk, origins, steps
 from streams.metrics import RoomMeter
 from streams.replay import Folding, Summary, conclude

@@ -45,7 +45,7 @@ class Screen:
             ("expected", "预期"),
             ("since", "开始"),
         ):
-            table.add_column(say(en, zh))
+            table.add_column(say(en, zh), overflow="fold")
         for row in self._rows("hotspots_open"):
             cell = row["cells"][0]
             name = self._grids.names(row["layer"]).get(cell, cell)
@@ -56,7 +56,7 @@ class Screen:
     def _repeats(self) -> Table:
         table = Table(title=say("repeat addresses", "重复高发地址"), title_justify="left", expand=True)
         for en, zh in (("address", "地址"), ("category", "类别"), ("incidents", "事件"), ("sources", "来源")):
-            table.add_column(say(en, zh))
+            table.add_column(say(en, zh), overflow="fold")
         for row in self._rows("repeats_open"):
             table.add_row(row["address"], row["category"], str(row["incidents"]), " ".join(row["sources"]))
         return table

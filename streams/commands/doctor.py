@@ -45,7 +45,9 @@ def doctor_command(config: str | None, overrides: tuple[str, ...], as_json: bool
         fail(error)
     checks = [_look(name, call) for name, call in _checks(settings)]
     if checks[-1].ok:  # Kafka answers
-        checks.append(_look(say("topics", "主题"), lambda: f"{len(check_topics(settings))}"))
+        checks.append(_live_only(_look(say("topics", "主题"), lambda: f"{len(check_topics(settings))}")))
+    else:
+        _live_only(checks[-1])
     if as_json:
         print_json({"ok": all(c.ok for c in checks), "checks": checks})
     else:
@@ -75,7 +77,10 @@ def _checks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         client.close()
         if missing:
             return say(
-                f"run `quanyu migrate` for {', '.join(missing)}", f"请运行 `quanyu migrate`：{'、'.join(missing)}"
+                f"{settings.clickhouse.database}: {len(missing)} migrations to come: replay and live apply them, or "
+                f"`quanyu migrate` now",
+                f"{settings.clickhouse.database}：待迁移 {len(missing)} 项，replay、live 会自动迁移，"
+                f"也可现在运行 `quanyu migrate`",
             )
         return settings.clickhouse.database
 
@@ -85,6 +90,16 @@ def _checks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         ("ClickHouse", clickhouse),
         ("Kafka", lambda: ", ".join(reachable(settings.kafka.servers, LOOK_S))),
     ]
+
+
+def _live_only(check: Check) -> Check:
+    """What is missing stops `quanyu live`, and nothing else."""
+    if not check.ok:
+        check.detail += say(
+            ". Only `quanyu live`, `quanyu topics` and --kafka need it; files and the demo do not",
+            "。仅 `quanyu live`、`quanyu topics` 和 --kafka 需要；文件回放与演示不需要",
+        )
+    return check
 
 
 def _look(name: str, call: Callable[[], Any]) -> Check:

@@ -12,23 +12,23 @@ from schemas.sources.spec import Mapping as SourceMapping
 from streams.envelopes import steps
 from streams.files import read_batches
 from streams.kafka_range import PartitionTick, ends_of_range, read_range
-from streams.replay import Feed, Told
+from streams.replay import SLICE, Feed, Told
 from streams.settings import Settings
 
 #: messages of the log that are fetched at a time: an envelope may hold thousands of signals
 LOG_MESSAGES = 100
 
 
-def file_feed(path: Path, source: str, mapping: SourceMapping, batch: int, now_ms: int, number: int) -> Feed:
+def file_feed(path: Path, source: str, mapping: SourceMapping, now_ms: int, number: int) -> Feed:
     """A file is one origin; `number` tells files of one name apart."""
-    items = read_batches(path, source, mapping, batch, now_ms)
+    items = read_batches(path, source, mapping, SLICE, now_ms)
     if number:
         items = (msgspec.structs.replace(b, partition=number) for b in items)
     return Feed(source, f"file:{path.name}", (number,), items)
 
 
 def topic_feed(
-    settings: Settings, source: str, topic: str, from_ms: int | None, to_ms: int | None, batch: int, now_ms: int
+    settings: Settings, source: str, topic: str, from_ms: int | None, to_ms: int | None, now_ms: int
 ) -> Feed | None:
     """A topic's range: its partitions that have records in it are origins. None if none has."""
     servers = settings.kafka.servers
@@ -37,7 +37,7 @@ def topic_feed(
         return None
 
     def items() -> Iterator[RawBatch | Told]:
-        for item in read_range(servers, topic, source, from_ms, to_ms, now_ms=now_ms, batch_size=batch):
+        for item in read_range(servers, topic, source, from_ms, to_ms, now_ms=now_ms, batch_size=SLICE):
             if isinstance(item, PartitionTick):
                 yield Told(item.topic, item.partition, item.tick.at_ms)
             else:

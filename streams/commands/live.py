@@ -7,12 +7,12 @@ import logging
 import click
 import msgspec
 
-from schemas import QuanyuError, UsageError
+from schemas import QuanyuError, TooMuchBadData, UsageError
 from sinks.clickhouse import open_sink
 from streams import logs, metrics
 from streams import settings as configuration
 from streams.assemble import assemble
-from streams.commands.base import configured, fail, wall_ms
+from streams.commands.base import bad_data, configured, fail, options_of, wall_ms
 from streams.kafka import check_topics
 from streams.live_store import Health
 from streams.metrics import RoomMeter
@@ -62,6 +62,8 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
         finally:
             if endpoint is not None:
                 endpoint.shutdown()
+    except TooMuchBadData as error:
+        fail(bad_data(error, options_of("", config, overrides)))
     except QuanyuError as error:
         fail(error)
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Struct
 
-from schemas import Admitted, Change, Incident, Late, Located, Member, Tick
+from schemas import Admitted, Change, Incident, Late, Located, Member, Signal, Tick
 from streams.windows import HOUR_MS, category_level
 
 Key = tuple[str, str]
@@ -35,14 +35,35 @@ Point = tuple[int, str]
 _replace = msgspec.structs.replace
 
 
+class Tally(Struct):
+    """Running counts of a large incident, so that one more signal costs the same however many there are."""
+
+    reporters: dict[str, int] = {}
+    sources: dict[str, int] = {}
+    severity: int = 0
+    hidden: bool = False
+
+    def add(self, signal: Signal) -> None:
+        """Count one more signal."""
+        if signal.reporter:
+            self.reporters[signal.reporter] = self.reporters.get(signal.reporter, 0) + 1
+        self.sources[signal.source] = self.sources.get(signal.source, 0) + 1
+        self.severity = max(self.severity, signal.severity)
+        self.hidden = self.hidden or signal.hidden
+
+
 class Group(Struct):
-    """An incident inside the room: its id, members (ids, any order), first one, and version."""
+    """An incident inside the room: its id, members (ids, any order), first one, and version.
+
+    `tally` is dropped when a member leaves or changes, and made again when the incident is told.
+    """
 
     id: str
     ids: list[str]
     first: Point
     last_ms: int
     version: int
+    tally: Tally | None = None
 
 
 class State(Struct):
@@ -104,6 +125,7 @@ class Incidents:
             if before.incident_id and signal.counts and self._links(before.located) == self._links(located):
                 group = state.groups[before.incident_id]
                 group.version += 1
+                group.tally = None
                 state.dirty.add(group.id)
                 after = Member(located, before.incident_id, before.opens, reported, item.ingested_at_ms, version)
                 state.members[signal.id] = after
@@ -156,7 +178,11 @@ class Incidents:
         if signal.related_id:
             state.kin.setdefault(signal.related_id, []).append(signal.id)
         if signal.related_id or signal.id in state.kin:
-            joined.update(state.members[i].incident_id for i in self._relatives(state, located))
+            for hub in (signal.id, signal.related_id):
+                # all that name a hub are one incident already: any of them will do
+                near = self._named(state, hub, but=signal.id)
+                if near:
+                    joined.add(state.members[near].incident_id)
         if not joined:
             group = self._open(state, [signal.id], point, point[0])
             return group.id, True
@@ -172,8 +198,11 @@ class Incidents:
             for i in other.ids:
                 self._move(state, i, group.id, False, out)
             group.ids.extend(other.ids)
+            group.tally = None
             group.last_ms = max(group.last_ms, other.last_ms)
         group.ids.append(signal.id)
+        if group.tally is not None:
+            group.tally.add(signal)
         group.last_ms = max(group.last_ms, point[0])
         state.dirty.add(group.id)
         return group.id, first == point
@@ -181,25 +210,25 @@ class Incidents:
     def _leave(self, state: State, member: Member, out: list[Out]) -> None:
         """Unlink a signal; what is left of its incident may keep its id, take a new one, or fall apart."""
         signal = member.located.signal
-        point = (signal.occurred_at_ms, signal.id)
-        for key in self._keys(member.located):
-            session = state.sessions[key]
-            session.remove(point)
-            if not session:
-                del state.sessions[key]
-        if signal.related_id:
-            state.kin[signal.related_id].remove(signal.id)
-            if not state.kin[signal.related_id]:
-                del state.kin[signal.related_id]
+        whole = self._holds_without(state, member.located)
+        self._unlink(state, member.located)
         group = state.groups[member.incident_id]
+        group.tally = None
         left = [i for i in group.ids if i != signal.id]
         # out of reach of the walk below
         state.members[signal.id] = _replace(member, incident_id="", opens=False)
-        parts = sorted((min(part), part) for part in self._components(state, left))
+        if whole:
+            points = [(state.members[i].located.signal.occurred_at_ms, i) for i in left]
+            parts = [(min(points), points)]
+        else:
+            parts = sorted((min(part), part) for part in self._components(state, left))
+        for _, part in parts:  # each keeps one on the shelves, for `_forget` to find it by
+            last = max(part)
+            state.shelves.setdefault(last[0] // HOUR_MS, []).append(last[1])
         if parts and parts[0][0] == group.first:
-            kept = [i for _, i in parts.pop(0)[1]]
-            group.ids, group.version = kept, group.version + 1
-            group.last_ms = max(state.members[i].located.signal.occurred_at_ms for i in kept)
+            kept = parts.pop(0)[1]
+            group.ids, group.version = [i for _, i in kept], group.version + 1
+            group.last_ms = max(kept)[0]
             state.dirty.add(group.id)
         else:
             heir = incident_id(parts[0][0]) if parts else ""
@@ -209,9 +238,45 @@ class Incidents:
             for at, i in part:
                 self._move(state, i, new.id, (at, i) == first, out)
 
+    def _unlink(self, state: State, located: Located) -> None:
+        """Take a signal out of its sessions and from under what it names."""
+        signal = located.signal
+        point = (signal.occurred_at_ms, signal.id)
+        for key in self._keys(located):
+            session = state.sessions[key]
+            if len(session) == 1:
+                del state.sessions[key]
+            else:
+                del session[bisect_left(session, point)]
+        if signal.related_id:
+            kin = state.kin[signal.related_id]
+            kin.remove(signal.id)
+            if not kin:
+                del state.kin[signal.related_id]
+
+    def _holds_without(self, state: State, located: Located) -> bool:
+        """Whether the neighbours of a signal are plainly linked without it: then its incident stays whole."""
+        signal = located.signal
+        if signal.related_id or signal.id in state.kin:
+            return False
+        point = (signal.occurred_at_ms, signal.id)
+        linked: set[str] = set()
+        for key in self._keys(located):
+            session = state.sessions[key]
+            near = self._near(session, point)
+            if len(near) == 2:
+                at = bisect_left(session, point)
+                if session[at + 1][0] - session[at - 1][0] > self.gap_ms:
+                    return False
+            if near and linked and linked.isdisjoint(near):
+                return False
+            linked.update(near)
+        return bool(linked)
+
     def _components(self, state: State, ids: Iterable[str]) -> list[list[Point]]:
         """Connected components among `ids` (all of one former incident)."""
         left = dict.fromkeys(ids)
+        hubs: set[str] = set()
         parts: list[list[Point]] = []
         while left:
             start = next(iter(left))
@@ -223,7 +288,11 @@ class Incidents:
                 point = (located.signal.occurred_at_ms, i)
                 part.append(point)
                 near = [n for key in self._keys(located) for n in self._near(state.sessions[key], point)]
-                for n in near + self._relatives(state, located):
+                for hub in (i, located.signal.related_id):
+                    if hub and hub not in hubs:
+                        hubs.add(hub)
+                        near += [hub, *state.kin.get(hub, ())]
+                for n in near:
                     if n in left:
                         del left[n]
                         todo.append(n)
@@ -240,14 +309,12 @@ class Incidents:
             near.append(session[at + 1][1])
         return near
 
-    def _relatives(self, state: State, located: Located) -> list[str]:
-        """Counting signals that this one names, that name it, or that name the same one."""
-        signal = located.signal
-        ids = list(state.kin.get(signal.id, ()))
-        if signal.related_id:
-            ids += state.kin.get(signal.related_id, ())
-            ids.append(signal.related_id)
-        return [i for i in ids if i != signal.id and i in state.members and state.members[i].incident_id]
+    def _named(self, state: State, hub: str, but: str) -> str:
+        """One counting signal, other than `but`, that is the hub or names it; "" if there is none."""
+        for i in (hub, *state.kin.get(hub, [])[:2]):
+            if i and i != but and i in state.members and state.members[i].incident_id:
+                return i
+        return ""
 
     # -- groups ----------------------------------------------------------------------------------------------------
 
@@ -318,7 +385,10 @@ class Incidents:
                 group.version,
                 signal.hidden,
             )
-        signals = [state.members[i].located.signal for i in group.ids]
+        if group.tally is None:
+            group.tally = Tally()
+            for i in group.ids:
+                group.tally.add(state.members[i].located.signal)
         if not any(first.cells):
             located = [state.members[i].located for i in group.ids]
             placed = [m for m in located if any(m.cells)]
@@ -332,19 +402,20 @@ class Incidents:
             first.cells,
             first.place_keys[0] if first.place_keys else "",
             first.signal.address,
-            len(signals),
-            len({s.reporter for s in signals if s.reporter}),
-            tuple(sorted({s.source for s in signals})),
-            max(s.severity for s in signals),
+            len(group.ids),
+            len(group.tally.reporters),
+            tuple(sorted(group.tally.sources)),
+            group.tally.severity,
             "",
             group.version,
-            any(s.hidden for s in signals),
+            group.tally.hidden,
         )
 
     def _forget(self, state: State, now_ms: int) -> None:
         """Forget incidents whose last signal is older than the horizon and a gap."""
         limit = now_ms - self.horizon_ms - self.gap_ms
         for hour in sorted(h for h in state.shelves if (h + 1) * HOUR_MS <= limit):
+            kept: set[str] = set()  # incidents that live on; one of their signals goes on to a later shelf
             for i in state.shelves.pop(hour):
                 member = state.members.get(i)
                 if member is None:
@@ -353,30 +424,17 @@ class Incidents:
                 group = state.groups.get(member.incident_id)
                 last = max(at, group.last_ms if group else at)
                 if (last // HOUR_MS + 1) * HOUR_MS > limit:
-                    state.shelves.setdefault(last // HOUR_MS, []).append(i)
+                    if group is None or group.id not in kept:
+                        state.shelves.setdefault(last // HOUR_MS, []).append(i)
+                        kept.add(group.id if group else "")
                 elif group is None:
                     del state.members[i]
                 else:
                     for each in group.ids:
-                        self._drop(state, state.members.pop(each).located)
+                        self._unlink(state, state.members.pop(each).located)
                     del state.groups[group.id]
         for i in [i for i, (_, last) in state.ended.items() if (last // HOUR_MS + 1) * HOUR_MS <= limit]:
             del state.ended[i]
-
-    def _drop(self, state: State, located: Located) -> None:
-        signal = located.signal
-        point = (signal.occurred_at_ms, signal.id)
-        for key in self._keys(located):
-            session = state.sessions[key]
-            if len(session) == 1:
-                del state.sessions[key]
-            else:
-                session.remove(point)
-        if signal.related_id:
-            kin = state.kin[signal.related_id]
-            kin.remove(signal.id)
-            if not kin:
-                del state.kin[signal.related_id]
 
 
 def incident_id(first: Point) -> str:

@@ -2,9 +2,10 @@
 
 The rules, which everything after this room relies on:
 
-1. The **watermark** of an origin is the highest event time it brought, less its source's lateness bound, or what a
-   heartbeat told. The city's watermark W is the minimum over the origins that hold it (prompt sources); an origin that
-   has never spoken holds it at the beginning of time.
+1. The **watermark** of an origin is the median event time of the last `window` signals it brought, less its source's
+   lateness bound, or what a heartbeat told: a few records with a wrong clock move nothing. The city's watermark W is
+   the minimum over the origins that hold it (prompt sources); an origin that has never spoken holds it at the
+   beginning of time.
 2. A signal that comes with event time >= W waits; it leaves when W has passed it, in `(occurred_at, id)` order.
 3. A signal that comes with event time < W (late, tardy, or a correction) leaves at once, behind everything that W has
    released. Older than its source's horizon: it leaves as `Late`.
@@ -52,14 +53,17 @@ class Counts(Struct):
     duplicates: int = 0
     revisions: int = 0
     late: int = 0
+    beyond_horizon: int = 0
     unlocated: int = 0
 
 
 class State(Struct):
-    """Everything the room remembers. `seen`: id -> (revision, content check, event time, first report)."""
+    """Everything the room remembers. `seen`: id -> (revision, content check, event time, first report);
+    `recent`: origin -> event times of its last signals."""
 
     origins: dict[str, int] = {}
     offsets: dict[str, int] = {}
+    recent: dict[str, list[int]] = {}
     waiting: list[tuple[Any, ...]] = []
     superseded: set[tuple[str, int]] = set()
     seen: dict[str, tuple[int, int, int, int]] = {}
@@ -74,11 +78,13 @@ class State(Struct):
 
 @dataclass(frozen=True)
 class Order:
-    """`paces`: source -> pace; `holders`: origins that hold the watermark; `pane_ms`: length of a shortest pane."""
+    """`paces`: source -> pace; `holders`: origins that hold the watermark; `pane_ms`: length of a shortest pane;
+    `window`: signals whose median event time is an origin's time (odd)."""
 
     paces: Mapping[str, Pace]
     holders: tuple[str, ...]
     pane_ms: int
+    window: int = 9
 
     def start(self) -> State:
         """No origin has spoken."""
@@ -127,6 +133,8 @@ class Order:
         others = min((w for o, w in state.origins.items() if o != origin), default=2**62)
         city = state.watermark_ms
         seen, waiting, shelves, counts = state.seen, state.waiting, state.shelves, state.counts
+        recent = state.recent.setdefault(origin, [])
+        window, middle = self.window, self.window // 2
         source, pace, hour_shelf, shelf = "", None, -1, None
         for located, offset in zip(envelope.located, envelope.offsets, strict=True):
             if offset <= seen_offset:
@@ -144,6 +152,7 @@ class Order:
             if late and at < city - pace.horizon_ms:
                 counts.signals += 1
                 counts.late += 1
+                counts.beyond_horizon += 1
                 state.late_seq += 1
                 waiting.append((city, 0, state.late_seq, 0, Late(located, envelope.ingested_at_ms, city)))
                 continue
@@ -175,9 +184,13 @@ class Order:
                 waiting.append((city, 0, state.late_seq, 0, admitted))
             else:
                 waiting.append((at, 1, key, revision, admitted))
-            if own is not None and pace.lateness_ms >= 0 and at - pace.lateness_ms > own:
-                own = at - pace.lateness_ms
-                city = max(city, min(own, others))
+            if own is not None and pace.lateness_ms >= 0:
+                recent.append(at)
+                if len(recent) > window:
+                    del recent[0]
+                if at - pace.lateness_ms > own and len(recent) == window:
+                    own = max(own, sorted(recent)[middle] - pace.lateness_ms)
+                    city = max(city, min(own, others))
         if envelope.last_offset > seen_offset:
             state.offsets[origin] = envelope.last_offset
         if own is not None:

@@ -52,13 +52,14 @@ class Day(Struct):
 
 
 class State(Struct):
-    """`tables`: (layer, minutes, start) -> rows; `open`: spans not yet closed; `touched`: spans with rows whose
+    """`tables`: (layer, minutes, start) -> rows; `open`: spans not yet closed; `fine`, `coarse`: spans with rows whose
     version has not been told."""
 
     tables: dict[Span, Rows] = {}
     open: set[Span] = set()
     days: dict[int, Day] = {}
-    touched: dict[Span, None] = {}
+    fine: dict[Span, None] = {}
+    coarse: dict[Span, None] = {}
     tick_ms: int = -(2**62)
 
 
@@ -126,12 +127,13 @@ class Panes:
             if isinstance(item, Tick):
                 self._sort_out(bulk)
                 self._close(state, item.at_ms, bulk)
-                self._tell(state, [span for span in state.touched if self._is_fine(span)], out)
+                self._tell(state, state.fine, out)
             if not isinstance(item, Late):
                 out.append(item)
         self._sort_out(bulk)
         self._raise_all(state, bulk, 2**62)
-        self._tell(state, list(state.touched), out)
+        self._tell(state, state.fine, out)
+        self._tell(state, state.coarse, out)
         self._forget(state)
         return out
 
@@ -248,7 +250,7 @@ class Panes:
 
     def _rows(self, state: State, span: Span) -> Rows:
         """The rows of a span, which has been touched."""
-        state.touched[span] = None
+        (state.fine if self._is_fine(span) else state.coarse)[span] = None
         rows = state.tables.get(span)
         if rows is None:
             rows = state.tables[span] = {}
@@ -383,17 +385,17 @@ class Panes:
                 row[STATE] = FINAL
                 row[VERSION] += 1
 
-    def _tell(self, state: State, spans: Sequence[Span], out: list[Out]) -> None:
-        """Rows of these spans that have changed since they were told."""
+    def _tell(self, state: State, spans: dict[Span, None], out: list[Out]) -> None:
+        """Rows of these spans that have changed since they were told; then there are none to be told."""
         names = self.all_layers
         for span in spans:
-            del state.touched[span]
             layer, minutes, start = names[span[0]], span[1], span[2]
             for (category, cell), row in state.tables[span].items():
                 m, i, o, r, version, stage, told = row
                 if version != told:
                     row[TOLD] = version
                     out.append(Pane(layer, minutes, start, category, cell, m, i, o, r, NAMES[stage], version))
+        spans.clear()
 
     def _forget(self, state: State) -> None:
         """Days (and the panes in them) that end before the horizon are forgotten: nothing can move them any more."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import shapely
 
 from tests.cells import box, feature, squares, write
-from tests.command_line import MAPPING, Quanyu, call, calls, command_line, told, write_mapping
+from tests.command_line import MAPPING, Quanyu, call, calls, command_line, run_of, told, write_mapping
 from tests.recount.runs import quanyu
 
 
@@ -34,6 +37,9 @@ MAPPED = [*FILE, "--map", "{mapping}"]
     ("options", "words"),
     [
         (["--file", "none.csv", "--source", "110"], ["--file none.csv", "no such file"]),
+        (["--file", "{folder}", "--source", "110"], ["is a directory", "one --file each"]),
+        (["--file", "{pipe}", "--source", "110"], ["records", "not a regular file"]),
+        ([*MAPPED, "--db", "{calls}"], ["calls.csv is not a directory", "--db"]),
         (["--file", "{calls}"], ["1 --file", "0 --source"]),
         ([], ["--file", "--kafka"]),
         ([*FILE, "--kafka"], ["--file", "--kafka"]),
@@ -50,7 +56,7 @@ MAPPED = [*FILE, "--map", "{mapping}"]
         ([*MAPPED, "--grids", "{datum}"], ["datum", "mars"]),
         ([*MAPPED, "--id", "a b"], ["'a b'", "letters"]),
         ([*FILE, "--set", "panes.minutes=7"], ["panes.minutes", "divide 60"]),
-        ([*FILE, "--set", "panes.minute=15"], ["panes", "minute"]),
+        ([*FILE, "--set", "panes.minute=15"], ["--set panes.minute:", "did you mean `minutes`?"]),
         ([*FILE, "--set", "panes"], ["--set panes", "section.key=value"]),
         ([*FILE, "--config", "none.toml"], ["none.toml"]),
     ],
@@ -61,6 +67,8 @@ def test_wrong_usage_is_exit_2_and_one_line_that_says_where(
     files = {
         "calls": calls(tmp_path / "calls.csv", [call(1)]),
         "mapping": mapping,
+        "folder": tmp_path,
+        "pipe": tmp_path / "records",
         "broken": tmp_path / "broken.toml",
         "columns": tmp_path / "columns.toml",
         "empty": tmp_path / "empty.csv",
@@ -70,6 +78,7 @@ def test_wrong_usage_is_exit_2_and_one_line_that_says_where(
     files["broken"].write_text(MAPPING + '\n[colour]\nfrom = "x"\n')
     files["columns"].write_text(MAPPING.replace('occurred = "at"', 'occurred = "when"'))
     files["empty"].write_text("")
+    os.mkfifo(files["pipe"])
     bowtie = shapely.Polygon([(121.4, 31.2), (121.5, 31.3), (121.5, 31.2), (121.4, 31.3)])
     write(files["crossed"], [feature(bowtie, code="A1"), feature(box(50, 50), code="A2")])
     squares(tmp_path / "unit.geojson")
@@ -151,9 +160,11 @@ def test_doctor_names_what_is_missing_and_leaves_with_its_code(cli: Quanyu, monk
     checks = {c["name"]: c for c in json.loads(result.stdout)["checks"]}
     assert checks["mappings and grids"]["ok"]
     assert checks["ClickHouse"]["ok"]
+    assert "replay and live apply them" in checks["ClickHouse"]["detail"]
     assert "quanyu migrate" in checks["ClickHouse"]["detail"]
     assert not checks["Kafka"]["ok"]
     assert "kafka.servers" in checks["Kafka"]["detail"]
+    assert "Only `quanyu live`" in checks["Kafka"]["detail"]
     assert "topics" not in checks
 
 
@@ -168,3 +179,56 @@ def test_a_process_of_its_own_writes_one_json_object_and_nothing_else(tmp_path: 
     assert (bare.returncode, bare.stdout) == (2, "")
     chinese = quanyu("replay", "run", environment={"LANG": "zh_CN.UTF-8"})
     assert chinese.stderr.startswith("错误：")
+
+
+def test_looking_for_runs_where_nothing_is_makes_no_database(cli: Quanyu, tmp_path: Path) -> None:
+    db = tmp_path / "nothing"
+    assert cli("replay", "list", "--db", db).stdout == f"there are no runs in chdb:{db}\n"
+    assert json.loads(cli("replay", "list", "--db", db, "--json").stdout) == []
+    assert "nothing was rejected" in cli("rejected", "list", "--db", db).stdout
+    assert json.loads(cli("rejected", "list", "--db", db, "--json").stdout) == []
+    assert cli("rejected", "show", "--db", db).stdout == ""
+    for command in (["replay", "show", "x"], ["replay", "rm", "x"], ["rejected", "list", "--run", "x"]):
+        line = told(cli(*command, "--db", db), 2)
+        assert "there is no run x" in line and "--db" in line
+    assert not db.exists()
+
+
+def test_a_terminal_without_chinese_gets_escapes(tmp_path: Path, mapping: Path) -> None:
+    file = calls(tmp_path / "calls.csv", [call(1)])
+    arguments = run_of(file, mapping, "--dry-run")
+    done = quanyu("--lang", "zh", *arguments, environment={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u8fd0\\u884c" in done.stdout  # 运行
+
+
+def test_an_interrupted_replay_names_the_run_that_it_leaves(tmp_path: Path, mapping: Path) -> None:
+    """Interrupted while it surely folds: its record is there as soon as it has begun."""
+    file = calls(tmp_path / "calls.csv", [call(n) for n in range(40_000)])
+    code = """
+import signal, sys
+from streams import runner
+write = runner.Writer.write
+def interrupted(self, rows):
+    signal.raise_signal(signal.SIGINT)
+    write(self, rows)
+runner.Writer.write = interrupted
+from streams.cli import main
+main()
+"""
+    arguments = ["replay", "run", "--file", file, "--source", "110", "--map", mapping, "--db", "db", "--id", "cut"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--lang", "en", *map(str, arguments)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "interrupted: run cut is left unfinished" in done.stderr
+    assert "`quanyu replay rm cut --db db`" in done.stderr
+    assert "Traceback" not in done.stderr
+    left = quanyu("replay", "list", "--db", tmp_path / "db", "--json")
+    assert [(run["id"], run["finished_at_ms"]) for run in json.loads(left.stdout)] == [("cut", None)]
+    assert quanyu("replay", "rm", "cut", "--db", tmp_path / "db").returncode == 0

@@ -49,7 +49,8 @@ def test_a_run_from_its_file_to_its_removal(cli: Quanyu, chdb: Client, tmp_path:
     shown = json.loads(cli("replay", "show", name).stdout)
     assert shown["manifest"] == summary
     assert shown["arguments"]["files"] == [str(file)]
-    assert "already" in told(cli(*run_of(file, mapping, "--id", name)), 2)
+    again = told(cli(*run_of(file, mapping, "--id", name)), 2)
+    assert "already" in again and f"`quanyu replay rm {name} --set clickhouse.url=" in again
 
     reasons = json.loads(cli("rejected", "list", "--run", name, "--json").stdout)
     assert [(r["source"], r["reason"], r["records"]) for r in reasons] == [
@@ -92,6 +93,21 @@ def test_a_dry_run_writes_nothing(cli: Quanyu, tmp_path: Path, mapping: Path) ->
     summary = replayed(cli, calls(tmp_path / "calls.csv", [call(1), call(2)]), mapping, "--dry-run")
     assert (summary["signals"], summary["database"]) == (2, "")
     assert json.loads(cli("replay", "list", "--json").stdout) == []
+
+
+def test_signals_beyond_the_horizon_are_told(cli: Quanyu, tmp_path: Path, mapping: Path) -> None:
+    """Two weeks, the second one first: in no count, and a warning says so; sorted first, all are counted."""
+    rows = [call(n, at=f"2024-03-{17 - n // 50:02d} {n % 24:02d}:00:00") for n in range(700)]
+    file = calls(tmp_path / "calls.csv", rows)
+    result = cli(*run_of(file, mapping, "--dry-run", "--json"))
+    summary = json.loads(result.stdout)
+    assert summary["beyond_horizon"] > 0
+    assert f"warning: {summary['beyond_horizon']:,} signals" in result.stderr
+    assert "sources.NAME.lateness_s=-1" in result.stderr
+    assert "警告" in cli(*run_of(file, mapping, "--dry-run"), lang="zh").stderr
+    whole = cli(*run_of(file, mapping, "--dry-run", "--json"), settings=["sources.110.lateness_s=-1"])
+    assert json.loads(whole.stdout)["beyond_horizon"] == 0
+    assert whole.stderr == ""
 
 
 def test_two_files_of_two_sources(cli: Quanyu, tmp_path: Path, mapping: Path) -> None:
@@ -141,6 +157,9 @@ def test_too_much_bad_data_is_exit_3_and_its_dead_letters_are_stored(
     line = told(cli(*run_of(file, mapping, "--id", name)), 3)
     assert "30 of 90 records" in line
     assert "intake.max_bad_share = 0.2" in line
+    assert f"`quanyu rejected list --run {name} --set clickhouse.url=" in line
+    dry = told(cli(*run_of(file, mapping, "--dry-run")), 3)
+    assert "30 of 90 records" in dry and "kept" not in dry and "rejected list" not in dry
     (reason,) = json.loads(cli("rejected", "list", "--run", name, "--json").stdout)
     assert (reason["reason"], reason["records"]) == ("missing_field", 30)
     letters = cli("rejected", "show", "--run", name, "--limit", "100").stdout.splitlines()
@@ -150,9 +169,9 @@ def test_too_much_bad_data_is_exit_3_and_its_dead_letters_are_stored(
 
 
 def test_a_long_stretch_of_bad_data_stops_the_run_early(cli: Quanyu, tmp_path: Path, mapping: Path) -> None:
-    rows = [call(n) for n in range(500)] + [call(n, at="") for n in range(100)] + [call(n) for n in range(500, 999)]
+    rows = [call(n) for n in range(500)] + [call(n, at="") for n in range(150)] + [call(n) for n in range(500, 999)]
     file = calls(tmp_path / "calls.csv", rows)
     run = run_of(file, mapping, "--batch", "50")
     line = told(cli(*run, "--id", unique(), settings=["intake.bad_window=100"]), 3)
-    assert "100 of 100 records" in line
-    assert cli(*run, "--id", unique(), "--json").exit_code == 0  # 100 of 1,099 altogether
+    assert "150 of 500 records" in line  # judged after each slice of 500
+    assert cli(*run, "--id", unique(), "--json").exit_code == 0  # 150 of 1,149 altogether

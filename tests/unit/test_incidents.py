@@ -111,6 +111,18 @@ def test_a_chain_of_thousands_is_walked_once() -> None:
     assert len(group.ids) == 5000
 
 
+def test_thousands_that_name_one_parent_and_thousands_withdrawn_are_no_burden() -> None:
+    state = ROOM.start()
+    file(state, *(signal(f"{n:05}", DAY0 + n * HOUR_MS // 100, related="110:parent") for n in range(4000)))
+    assert len(state.groups) == 1
+    state = ROOM.start()
+    items = [signal(f"{n:05}", DAY0 + n * 1000, place="x1号", revision=1) for n in range(3000)]
+    file(state, *items)
+    out = file(state, *(signal(f"{n:05}", DAY0 + n * 1000, revision=2, state="withdrawn") for n in range(2999, 0, -1)))
+    assert groups(state) == [["00000"]]
+    assert len([o for o in out if isinstance(o, Change)]) == 2999
+
+
 def test_old_incidents_are_forgotten_whole() -> None:
     state = ROOM.start()
     file(

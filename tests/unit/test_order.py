@@ -12,7 +12,7 @@ M = MINUTE_MS
 
 
 def room(*holders: str) -> Order:
-    return Order(PACES, holders or ("raw.110/0",), PANE)
+    return Order(PACES, holders or ("raw.110/0",), PANE, window=1)
 
 
 def left(out: list[Admitted | Tick | Late]) -> list[str | int]:
@@ -120,8 +120,21 @@ def test_an_envelope_sent_again_however_cut_changes_nothing() -> None:
     assert a.counts == b.counts and a.offsets == b.offsets == {"raw.110/0": 29}
 
 
+def test_a_few_wrong_clocks_move_nothing() -> None:
+    #  200 calls, one a minute; some are dated a month ahead
+    items = [signal(f"{n:03}", DAY0 + n * M) for n in range(200)]
+    wrong = [signal(f"w{n}", DAY0 + 30 * 24 * HOUR_MS + n) for n in range(5)]
+    mixed = [*items[:50], *wrong[:4], *items[50:100], wrong[4], *items[100:]]
+    order = Order(PACES, ("raw.110/0",), PANE)
+    state = order.start()
+    out = order.step(state, envelopes(mixed, 7))
+    assert state.counts.late == state.counts.beyond_horizon == 0
+    assert [x for x in left(out) if isinstance(x, str)] == [f"{n:03}" for n in range(185)]
+    assert [entry[2] for entry in state.waiting][-5:] == [f"110:w{n}" for n in range(5)]
+
+
 def test_ids_are_forgotten_behind_the_horizon() -> None:
-    order = Order({"110": Pace(0, HOUR_MS, True)}, ("raw.110/0",), PANE)
+    order = Order({"110": Pace(0, HOUR_MS, True)}, ("raw.110/0",), PANE, window=1)
     state = order.start()
     order.step(state, envelopes([signal(str(n), DAY0 + n * HOUR_MS) for n in range(10)], 1))
     assert len(state.seen) <= 3

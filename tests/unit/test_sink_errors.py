@@ -78,9 +78,9 @@ def test_a_second_directory_in_one_process(chdb: Client, tmp_path: Path) -> None
     chdb.rows("SELECT 1")
 
 
-def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
-    with pytest.raises(UsageError, match="cannot write in the directory"):
+    with pytest.raises(UsageError, match="is not a directory"):
         connect(Where(f"chdb:{tmp_path / 'file' / 'db'}"))
 
 
