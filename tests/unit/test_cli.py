@@ -208,6 +208,7 @@ def test_an_interrupted_replay_names_the_run_that_it_leaves(tmp_path: Path, mapp
     code = """
 import signal, sys
 from streams import runner
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background inherits that it is ignored
 write = runner.Writer.write
 def interrupted(self, rows):
     signal.raise_signal(signal.SIGINT)
