@@ -38,10 +38,12 @@ Faust's `pause_partitions`: it drops what was fetched but not delivered. A rebal
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import gettempdir
+from threading import Timer
 from time import monotonic
 from typing import Any, ClassVar, cast
 
@@ -64,6 +66,7 @@ __all__ = [
     "Transport",
     "batch_app",
     "batch_topic",
+    "process_of",
     "taken",
 ]
 
@@ -91,6 +94,10 @@ SETTINGS: Mapping[str, Any] = {
     # Faust keeps nothing there for us, but makes the directory
     "datadir": Path(gettempdir()) / "quanyu-faust",
 }
+
+
+#: what a crashed process may take to stop beyond `finish_s`, seconds
+CRASH_S = 5.0
 
 
 class BatchScheduler(DefaultSchedulingStrategy):
@@ -237,6 +244,9 @@ class Consumer(driver.Consumer):
 
     async def on_task_error(self, exc: BaseException) -> None:
         """An agent's body raised: end the app. What was acked before is still committed on the way out."""
+        on_crash = cast("Transport", self.transport).on_crash
+        if on_crash is not None:
+            on_crash(exc)
         await self.app.crash(exc)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -283,6 +293,21 @@ class Transport(driver.Transport):
     Consumer: ClassVar[type] = Consumer
     start_offsets: StartOffsets | None = None
     finish_s: float = 10.0
+    on_crash: Callable[[BaseException], None] | None = None
+
+
+def process_of(app: faust.App, **options: Any) -> faust.Worker:
+    """The Faust worker that is this process. A crash ends it for sure: Faust can hang on the way out."""
+
+    transport = cast("Transport", app.transport)
+
+    def end(exc: BaseException) -> None:
+        deadline = Timer(transport.finish_s + CRASH_S, os._exit, (getattr(exc, "exit_code", 1),))
+        deadline.daemon = True
+        deadline.start()
+
+    transport.on_crash = end
+    return faust.Worker(app, console_port=0, **options)
 
 
 def batch_app(

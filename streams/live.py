@@ -28,7 +28,7 @@ from schemas.rows import Rows
 from sinks.base import Sink
 from streams import logs, metrics
 from streams.assemble import Assembly
-from streams.batches import TP, Consumer, RecordBatch, batch_app, batch_topic, taken
+from streams.batches import TP, Consumer, RecordBatch, batch_app, batch_topic, process_of, taken
 from streams.envelopes import messages, steps
 from streams.kafka_range import TICK_KEY
 from streams.live_store import Health, Outbox, Store
@@ -102,7 +102,7 @@ def build_app(
 def run(assembly: Assembly, sink: Sink, now: Callable[[], int], stages: tuple[str, ...], health: Health) -> None:
     """Run a worker until it is told to stop. Raises what crashed it."""
     app = build_app(assembly, sink, now, stages, health)
-    worker = faust.Worker(app, console_port=0, override_logging=False, quiet=True)
+    worker = process_of(app, override_logging=False, quiet=True)
     worker.spinner = None
     try:
         worker.execute_from_commandline()

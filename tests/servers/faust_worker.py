@@ -16,7 +16,7 @@ from typing import Any
 import faust
 import msgspec
 
-from streams.batches import TP, batch_app, batch_topic, taken
+from streams.batches import TP, batch_app, batch_topic, process_of, taken
 
 
 def build(options: argparse.Namespace) -> faust.App:
@@ -75,7 +75,7 @@ def main() -> None:
     for name in ("hold", "start", "fail"):
         parser.add_argument(f"--{name}", type=int)
     options = parser.parse_args()
-    faust.Worker(build(options), loglevel="WARN", console_port=0).execute_from_commandline()
+    process_of(build(options), loglevel="WARN").execute_from_commandline()
 
 
 if __name__ == "__main__":
