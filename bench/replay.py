@@ -29,7 +29,7 @@ from streams import settings as configuration
 from streams.assemble import assemble
 from streams.commands.feeds import file_feed
 from streams.metrics import RoomMeter
-from streams.replay import Folding, conclude, replay
+from streams.replay import BULK_ROWS, BULK_S, Folding, conclude, replay
 from streams.runner import Writer, no_gc
 from streams.simulator.city import make_city
 from streams.simulator.layers import write_layers
@@ -69,7 +69,7 @@ def run(folder: Path, database: str, batch: int) -> dict[str, Any]:
     assembly = assemble(settings, key, {o: f.source for f in feeds for o in f.origins}, meter)
     sink: MemorySink | ClickHouseSink = Dropped()
     if database:
-        config = configuration.ClickHouse(url=f"chdb:{database}", batch_rows=20_000)
+        config = configuration.ClickHouse(url=f"chdb:{database}", batch_rows=BULK_ROWS, batch_s=BULK_S)
         sink = open_sink(config, assembly.grids.layers, settings.city.timezone)
     no_gc()
     writer = Writer(sink)

@@ -29,6 +29,8 @@ DONE_MS = 2**61
 NOTHING_MS = -(2**62)
 #: records of one envelope: fixed, so that the log, and with it the result, does not depend on the size of a step
 SLICE = 500
+#: how a replay writes to ClickHouse: nobody waits for a single row, and an insert costs some 20 ms however small it is
+BULK_ROWS, BULK_S = 20_000, 30.0
 
 
 class Told(Struct, frozen=True):

@@ -24,9 +24,9 @@ class Calendar:
         self.zone = ZoneInfo(timezone)
         self.minutes = minutes
         self.pane_ms = minutes * MINUTE_MS
-        self.start = lru_cache(maxsize=65536)(self._start)
-        self.end = lru_cache(maxsize=65536)(self._end)
-        self.of_day = lru_cache(maxsize=65536)(self._of_day)
+        self.start = lru_cache(maxsize=8192)(self._start)
+        self.end = lru_cache(maxsize=8192)(self._end)
+        self.of_day = lru_cache(maxsize=8192)(self._of_day)
 
     def pane(self, at_ms: int) -> int:
         """Start of the shortest pane that holds `at_ms`."""

@@ -12,7 +12,7 @@ V = TypeVar("V")
 class Memo(dict[K, V], Generic[K, V]):
     """`memo[key]` is `function(key)`. Forgets everything when `limit` entries are reached, so memory stays bounded."""
 
-    def __init__(self, function: Callable[[K], V], limit: int = 65_536) -> None:
+    def __init__(self, function: Callable[[K], V], limit: int = 8_192) -> None:
         super().__init__()
         self._function = function
         self._limit = limit

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
+import pyarrow as pa
 from clickhouse_connect.driver.client import Client as Driver
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -135,8 +136,9 @@ def _embedded(directory: str) -> Client:
             f"clickhouse.url: cannot write in the directory {path}: {error}",
             f"clickhouse.url：无法写入目录 {path}：{error}",
         ) from error
-    # The engine is loaded now, into our process: let its allocator give freed pages back at once.
+    # The engine is loaded now, into our process: let its allocator, and Arrow's, give freed pages back at once.
     os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")
+    pa.set_memory_pool(pa.system_memory_pool())
     with _translated(where):
         try:
             driver = clickhouse_connect.get_client(interface="chdb", path=str(path))

@@ -38,7 +38,7 @@ from streams.commands.input import caller_key, check_usage
 from streams.commands.runs import list_command, rm_command, show_command
 from streams.commands.summary import show_summary, warn
 from streams.metrics import RoomMeter
-from streams.replay import Feed, Folding, Progress, Summary, conclude, replay, replay_log
+from streams.replay import BULK_ROWS, BULK_S, Feed, Folding, Progress, Summary, conclude, replay, replay_log
 from streams.runner import Writer, no_gc
 from streams.settings import Settings
 
@@ -248,11 +248,12 @@ def _open(settings: Settings, assembly: Assembly, run: _Run) -> tuple[Sink, str]
     if run.dry_run:
         return MemorySink(), ""
     config, zone = settings.clickhouse, settings.city.timezone
+    bulk = msgspec.structs.replace(config, batch_rows=max(config.batch_rows, BULK_ROWS), batch_s=BULK_S)
     client = connect(config)
     migrate(client, config.database, zone, config.retention_days)
     runs.start(client, config.database, run.id, run.began_ms, run.arguments, run.where)
     database = runs.database(run.id)
-    return open_sink(config, assembly.grids.layers, zone, database), database
+    return open_sink(bulk, assembly.grids.layers, zone, database), database
 
 
 def _bar(bar: Any, feeds: Sequence[Feed]) -> Progress:

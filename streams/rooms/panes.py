@@ -400,9 +400,12 @@ class Panes:
     def _forget(self, state: State) -> None:
         """Days (and the panes in them) that end before the horizon are forgotten: nothing can move them any more."""
         limit = state.tick_ms - self.horizon_ms
-        for day in [d for d in state.days if self.calendar.end(DAY_MIN, d) <= limit]:
+        gone = {d for d in state.days if self.calendar.end(DAY_MIN, d) <= limit}
+        if not gone:
+            return
+        for day in gone:
             del state.days[day]
-        for span in [s for s in state.tables if self.calendar.end(DAY_MIN, self._day_of(s)) <= limit]:
+        for span in [s for s in state.tables if self._day_of(s) in gone]:
             del state.tables[span]
 
     def _day_of(self, span: Span) -> int:
