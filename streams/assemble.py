@@ -37,7 +37,7 @@ def assemble(
     Raises UsageError for a mapping or grid file that is not sound.
     """
     mappings = {name: load_mapping(source.mapping) for name, source in settings.sources.items()}
-    grids = open_grids(settings.grids.file) if settings.grids.file else _regular(settings)
+    grids = grids_of(settings)
     versions = Versions(grids=grids.version, config=config_version(settings, mappings), code=package_version("quanyu"))
     return Assembly(
         settings,
@@ -86,5 +86,8 @@ def only(settings: Settings, sources: Iterable[str]) -> Settings:
     return msgspec.structs.replace(settings, sources={name: settings.sources[name] for name in sources})
 
 
-def _regular(settings: Settings) -> Grids:
+def grids_of(settings: Settings) -> Grids:
+    """The configured grids: a file's, or regular ones. Raises UsageError for a file that is not sound."""
+    if settings.grids.file:
+        return open_grids(settings.grids.file)
     return regular_grids(settings.grids.sizes_m, settings.grids.shape)

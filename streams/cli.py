@@ -17,6 +17,7 @@ COMMANDS = {
     "live": "streams.commands.live:live_command",
     "locate": "streams.commands.grids:locate",
     "migrate": "streams.commands.migrate:migrate_command",
+    "reconcile": "streams.commands.reconcile:reconcile_command",
     "rejected": "streams.commands.rejected:rejected_group",
     "replay": "streams.commands.replay:replay_group",
     "simulate": "streams.commands.simulate:simulate_command",

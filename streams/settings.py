@@ -154,6 +154,18 @@ class Log(Struct, frozen=True, forbid_unknown_fields=True):
     level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
 
 
+class Reconcile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The nightly reconcile."""
+
+    totals: Annotated[str, Meta(description="control totals: CSV day,source,total or TOML; empty: none")] = ""
+
+
+class Archive(Struct, frozen=True, forbid_unknown_fields=True):
+    """The city's log beyond Kafka."""
+
+    dir: Annotated[str, Meta(description="folder of the closed days of the log")] = "quanyu-data/archive"
+
+
 def _sources() -> dict[str, Source]:
     return {
         "110": Source(mapping="110", topic="raw.110"),
@@ -178,6 +190,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     clickhouse: ClickHouse = ClickHouse()
     metrics: Metrics = Metrics()
     log: Log = Log()
+    reconcile: Reconcile = Reconcile()
+    archive: Archive = Archive()
 
 
 SECRETS = (("intake", "caller_key"), ("clickhouse", "password"))

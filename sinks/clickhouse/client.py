@@ -115,6 +115,8 @@ def connect(config: Config) -> Client:
             connect_timeout=5,
             send_receive_timeout=120,
             autogenerate_session_id=False,
+            # in the body, not in the address, which servers and proxies keep short
+            form_encode_query_params=True,
         )
     return Client(driver, where)
 

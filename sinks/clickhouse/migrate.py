@@ -36,6 +36,7 @@ RETENTION = {
     "alert_deliveries": "at",
     "feed_health": "at",
     "rejected": "received_at",
+    "reconciliations": "begun_at",
 }
 
 

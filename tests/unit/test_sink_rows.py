@@ -101,6 +101,7 @@ def test_every_column_of_a_signal(sink: ClickHouseSink) -> None:
         "reporter": "abc",
         "incident_id": "inc-1",
         "opens": 1,
+        "superseded": 0,
     }
 
 
