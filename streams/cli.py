@@ -10,6 +10,7 @@ import click
 from streams.commands.base import language
 
 COMMANDS = {
+    "archive": "streams.commands.archive:archive_command",
     "config": "streams.commands.config:config_group",
     "demo": "streams.commands.demo:demo_command",
     "doctor": "streams.commands.doctor:doctor_command",

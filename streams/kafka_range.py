@@ -8,7 +8,7 @@ signal into a late one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from typing import Any
@@ -218,3 +218,54 @@ def _batch(records: list[Any], topic: str, source: str, now_ms: int) -> RawBatch
 
 def _iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+class Reach(Struct, frozen=True):
+    """How far a partition reaches: first kept offset and its time (None: empty), the end, and the first offset at or
+    after each time that was asked for (None: there is none yet)."""
+
+    first: int
+    end: int
+    first_ms: int | None
+    at: dict[int, int | None]
+
+
+def reach(servers: str, topic: str, times_ms: Iterable[int]) -> Reach:
+    """Look at a topic of one partition. Raises UsageError if it is none, Unreachable when Kafka does not answer."""
+    with kafka_errors(servers, f"looking at {topic}"), closing(_consumer(servers)) as consumer:
+        numbers = consumer.partitions_for_topic(topic)
+        if numbers != {0}:
+            raise UsageError(
+                f"Kafka has no topic {topic} of one partition; check kafka.log_topic, or run `quanyu topics create`",
+                f"Kafka 上没有单分区的主题 {topic}；请检查 kafka.log_topic，或运行 `quanyu topics create`",
+            )
+        part = TopicPartition(topic, 0)
+
+        def found(at_ms: int) -> Any:
+            return consumer.offsets_for_times({part: at_ms})[part]
+
+        kept = found(0)
+        first, end = consumer.beginning_offsets([part])[part], consumer.end_offsets([part])[part]
+        at = {at_ms: hit.offset if (hit := found(at_ms)) else None for at_ms in times_ms}
+        return Reach(first, end, kept.timestamp if kept else None, at)
+
+
+def read_offsets(servers: str, topic: str, start: int, end: int, batch_size: int = 500) -> Iterator[list[Any]]:
+    """The client's own records at offsets [start, end) of partition 0, in order.
+
+    Raises UsageError when retention removes some of them meanwhile, Unreachable when Kafka does not answer.
+    """
+    part = _Part(TopicPartition(topic, 0), start, end)
+    with kafka_errors(servers, f"reading {topic}"), ExitStack() as opened:
+        part.open(servers, batch_size)
+        opened.callback(part.consumer.close, autocommit=False)
+        try:
+            while part.fill():
+                records = list(part.records)
+                part.records.clear()
+                yield records
+        except OffsetOutOfRangeError as error:
+            raise UsageError(
+                f"{topic}: retention removed records while they were being read",
+                f"{topic}：读取过程中保留期删除了记录",
+            ) from error

@@ -94,7 +94,7 @@ class Reconcile:
 
         Raises UsageError while live remembers the day, Unreachable on an outage; then the same call may be repeated.
         """
-        start, end = self._bounds(day)
+        start, end = self._calendar.day(day)
         limit = self._limit(day, end)
         report = Report(day.isoformat(), dry_run)
         plans = self._stored.unfinished()
@@ -127,11 +127,6 @@ class Reconcile:
         return report
 
     # -- time ------------------------------------------------------------------------------------------------------
-
-    def _bounds(self, day: date) -> tuple[int, int]:
-        noon = datetime(day.year, day.month, day.day, 12, tzinfo=self._calendar.zone)
-        start = self._calendar.start(DAY_MIN, self._calendar.pane(int(noon.timestamp()) * 1000))
-        return start, self._calendar.end(DAY_MIN, start)
 
     def _limit(self, day: date, end_ms: int) -> int:
         """Start of the first day that live remembers. UsageError if `day`, which ends at `end_ms`, is not before it."""

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,12 @@ class Calendar:
     def pane(self, at_ms: int) -> int:
         """Start of the shortest pane that holds `at_ms`."""
         return at_ms - at_ms % self.pane_ms
+
+    def day(self, day: date) -> tuple[int, int]:
+        """Start and end of a local day."""
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=self.zone)
+        start = self.start(DAY_MIN, self.pane(int(noon.timestamp()) * 1000))
+        return start, self.end(DAY_MIN, start)
 
     def _offset_ms(self, at_ms: int) -> int:
         delta = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(self.zone).utcoffset()

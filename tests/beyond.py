@@ -26,9 +26,13 @@ def lived(on_time: Sequence[Located], late: Sequence[Located], size: int = 3) ->
     """The rows of the fold: what came on time, then NOW, and a day after it what came late."""
     log = envelopes([*on_time, NOW], size)
     log.append(end_tick("raw.110", 0, len(on_time) + 1, LATER + DAY_MS))
+    shift = len(on_time) + 1
     behind = [
         structs.replace(
-            e, first_offset=e.first_offset + 99, last_offset=e.last_offset + 99, offsets=[o + 99 for o in e.offsets]
+            e,
+            first_offset=e.first_offset + shift,
+            last_offset=e.last_offset + shift,
+            offsets=[offset + shift for offset in e.offsets],
         )
         for e in envelopes(late, size)
     ]

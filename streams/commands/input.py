@@ -11,11 +11,19 @@ from schemas import UsageError
 from streams.settings import Settings
 
 
-def check_usage(files: Sequence[Path], names: Sequence[str], maps: Sequence[str], kafka: bool, from_log: bool) -> None:
+def check_usage(
+    files: Sequence[Path], names: Sequence[str], maps: Sequence[str], kafka: bool, from_log: bool, archive: str = ""
+) -> None:
     """Raise UsageError for options that do not go together, and for files that cannot be read."""
-    if bool(files) == kafka:
+    if archive and (files or kafka != from_log):
         raise UsageError(
-            "give either --file (with --source) or --kafka", "请给出 --file（并带 --source）或 --kafka 之一"
+            "--archive goes alone, or with --kafka --log for what follows on Kafka",
+            "--archive 须单独使用，或与 --kafka --log 同用以接续 Kafka 上的后续部分",
+        )
+    if not archive and bool(files) == kafka:
+        raise UsageError(
+            "give either --file (with --source), --kafka or --archive",
+            "请给出 --file（并带 --source）、--kafka 或 --archive 之一",
         )
     if files and len(names) != len(files):
         raise UsageError(

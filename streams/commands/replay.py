@@ -18,6 +18,7 @@ from sinks.base import Sink
 from sinks.clickhouse import connect, migrate, open_sink, runs
 from sinks.memory import MemorySink
 from streams import settings as configuration
+from streams.archiving import archived_log
 from streams.assemble import Assembly, assemble, only
 from streams.commands.base import (
     at_database,
@@ -69,6 +70,7 @@ def replay_group() -> None:
 @click.option("--map", "maps", multiple=True, help="Mapping file of each --file. 映射文件。")
 @click.option("--kafka", is_flag=True, help="Read the sources' topics. 读取 Kafka 主题。")
 @click.option("--log", "from_log", is_flag=True, help="With --kafka: fold the city's log as it is. 直接回放城市日志。")
+@click.option("--archive", "archive", default="", help="Folder of `quanyu archive`: its log. 回放归档的日志。")
 @click.option("--from", "from_text", default="", help="Kafka: from this broker time. 起始时间。")
 @click.option("--to", "to_text", default="", help="Kafka: up to this broker time. 结束时间。")
 @click.option("--grids", "grids", default="", help="Polygons, layer list or index. 网格文件。")
@@ -84,6 +86,7 @@ def run_command(
     maps: tuple[str, ...],
     kafka: bool,
     from_log: bool,
+    archive: str,
     from_text: str,
     to_text: str,
     grids: str,
@@ -100,20 +103,22 @@ def run_command(
     \b
     quanyu replay run --file calls.csv.gz --source 110 --map examples/seattle_fire911.toml --json
     quanyu replay run --kafka --from 2026-03-02T00:00 --to 2026-03-03T00:00
+    quanyu replay run --archive /archive --kafka --log
     """
     arguments = {
         "files": [str(f) for f in files],
         "sources": list(names),
         "maps": list(maps),
         "kafka": kafka,
-        "log": from_log,
+        "log": from_log or bool(archive),
+        "archive": archive,
         "from": from_text,
         "to": to_text,
         "grids": grids,
         "set": list(overrides),
     }
     try:
-        check_usage(files, names, maps, kafka, from_log)
+        check_usage(files, names, maps, kafka, from_log, archive)
         settings = _settings(files, names, maps, grids, config, at_database(directory, overrides))
         where = options_of(directory, config, overrides)
         summary = _execute(settings, arguments, files, from_text, to_text, run_id, batch, dry_run, where)
@@ -201,6 +206,9 @@ def _execute(
 
     def read(folding: Folding) -> Summary:
         with progress() as bar:
+            if arguments["archive"]:
+                directory, on = Path(arguments["archive"]), bool(arguments["kafka"])
+                return replay_log(archived_log(settings, directory, from_ms, to_ms, batch, on), folding)
             if arguments["log"]:
                 return replay_log(kafka_log(settings, from_ms, to_ms, batch), folding)
             return replay(feeds, folding, _bar(bar, feeds))
