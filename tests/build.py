@@ -73,7 +73,8 @@ def end_tick(topic: str, partition: int, offset: int, at_ms: int) -> Envelope:
 
 def stage(settings: Settings | None = None, origins: dict[str, str] | None = None) -> CityStage:
     """The city stage with default configuration."""
-    return city_stage(settings or Settings(), LAYERS, Versions("g1", "c1"), PACES, origins or {"raw.110/0": "110"})
+    paces = dict(PACES)  # a test may change them
+    return city_stage(settings or Settings(), LAYERS, Versions("g1", "c1"), paces, origins or {"raw.110/0": "110"})
 
 
 def fold(city: CityStage, log: Sequence[Envelope], cut: int) -> tuple[CityState, list[Rows]]:
