@@ -23,20 +23,40 @@ POLL_S = 0.2
 DEPTH = 4
 
 Done = Callable[[], None]
-#: publish(topic, partition, value): returns when the broker has it
-Publish = Callable[[str, int, bytes], Awaitable[None]]
+#: publish(topic, value): returns when the broker has it, in partition 0
+Publish = Callable[[str, bytes], Awaitable[None]]
 
 
 class Health(Struct):
-    """What `/readyz` looks at: partitions are assigned, and the database takes rows."""
+    """What `/readyz` looks at: partitions are assigned, and the servers answer. `waiting`: server -> what it said."""
 
     assigned: bool = False
-    waiting: bool = False
+    waiting: dict[str, str] = {}
 
     @property
-    def ready(self) -> bool:
-        """Whether the worker works."""
-        return self.assigned and not self.waiting
+    def unready(self) -> str:
+        """Why the worker does not work; "" when it does."""
+        reasons = [f"waiting for {server}: {said}" for server, said in sorted(self.waiting.items())]
+        return "; ".join(reasons or ([] if self.assigned else ["no partitions are assigned yet"]))
+
+
+async def until_answered(call: Callable[[], Awaitable[None]], server: str, health: Health) -> None:
+    """Call until it does not raise Unreachable, with growing waits: an outage is waited out in place."""
+    tries = 0
+    while True:
+        try:
+            await call()
+            break
+        except Unreachable as error:
+            metrics.RETRIES.labels(server).inc()
+            if not tries:
+                logs.get().warning(f"waiting for the {server}; nothing is lost", error=error.en)
+            health.waiting[server] = error.en
+            await asyncio.sleep(min(error.retry_after_s * 2**tries, MAX_WAIT_S))
+            tries += 1
+    if tries:
+        health.waiting.pop(server, None)
+        logs.get().warning(f"the {server} answers again", tries=tries)
 
 
 class Store:
@@ -69,22 +89,7 @@ class Store:
                     done()
 
     async def _waited(self, call: Callable[[], None]) -> None:
-        tries = 0
-        while True:
-            try:
-                await asyncio.to_thread(call)
-                break
-            except Unreachable as error:
-                metrics.RETRIES.labels("sink").inc()
-                wait = min(error.retry_after_s * 2**tries, MAX_WAIT_S)
-                if not tries:
-                    logs.get().warning("waiting for the database; nothing is lost", error=error.en)
-                self._health.waiting = True
-                tries += 1
-                await asyncio.sleep(wait)
-        if tries:
-            self._health.waiting = False
-            logs.get().warning("the database answers again", tries=tries)
+        await until_answered(lambda: asyncio.to_thread(call), "database", self._health)
 
 
 class Outbox:
@@ -104,6 +109,6 @@ class Outbox:
         while True:
             topic, values, then = await self._queue.get()
             for value in values:
-                await self._publish(topic, 0, value)
+                await self._publish(topic, value)
             if then is not None:
                 await then()

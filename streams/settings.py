@@ -120,6 +120,8 @@ class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
     group: str = "quanyu"
     log_topic: str = "signals.located"
     late_topic: str = "signals.late"
+    state_topic: str = "city.state"
+    watermark_topic: str = "city.watermark"
     retention_days: Positive = 30
     replication: Positive = 1
     heartbeat_s: Annotated[float, Meta(gt=0, description="an idle partition's clock is told this often")] = 5.0
@@ -127,6 +129,16 @@ class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(pattern="^(wall|events)$", description="wall: now - lateness; events: follow the others (simulations)"),
     ] = "wall"
+
+
+class Live(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the live worker keeps its state, its pace and its promise to end."""
+
+    snapshot_s: Annotated[float, Meta(gt=0, description="seconds between two snapshots of the state")] = 60.0
+    ahead_min: Annotated[Positive, Meta(description="event time a raw partition may be ahead of the city")] = 60
+    stuck_s: Annotated[float, Meta(gt=0, description="a batch in work for longer, and no server waited for: a bug")] = (
+        300.0
+    )
 
 
 class ClickHouse(Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,6 +187,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     hotspots: HotSpots = HotSpots()
     repeats: Repeats = Repeats()
     kafka: Kafka = Kafka()
+    live: Live = Live()
     clickhouse: ClickHouse = ClickHouse()
     metrics: Metrics = Metrics()
     log: Log = Log()

@@ -22,6 +22,8 @@ from msgspec import Struct, field
 
 from sinks.clickhouse import Client, connect
 from sinks.clickhouse.stored import digest
+from streams.kafka import producing
+from streams.kafka_range import TICK_KEY
 from tests.clickhouse import Where
 from tests.servers.broker import free_port
 
@@ -103,6 +105,9 @@ class City(Struct):
             "QUANYU__KAFKA__GROUP": self.name,
             "QUANYU__KAFKA__LOG_TOPIC": self.log,
             "QUANYU__KAFKA__LATE_TOPIC": f"{self.name}.late",
+            "QUANYU__KAFKA__STATE_TOPIC": f"{self.name}.state",
+            "QUANYU__KAFKA__WATERMARK_TOPIC": f"{self.name}.watermark",
+            "QUANYU__LIVE__SNAPSHOT_S": "2",
             # the simulated days are long past, and always the same
             "QUANYU__KAFKA__RETENTION_DAYS": "36500",
             "QUANYU__KAFKA__HEARTBEAT_CLOCK": "events",
@@ -178,6 +183,13 @@ class City(Struct):
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+    def tell_time(self, at_ms: int) -> None:
+        """A control record on every raw partition: whatever waits for a pane to close has waited long enough."""
+        with producing(self.servers) as send:
+            for topic in self.raw:
+                for partition in range(PARTITIONS):
+                    send(topic, b"%d" % at_ms, key=TICK_KEY, partition=partition)
 
     def simulate(self, *options: str) -> None:
         """All records of the simulated city, before anything is read."""

@@ -21,8 +21,11 @@ from streams.assemble import Assembly, assemble
 from streams.batches import RecordBatch
 from streams.envelopes import messages
 from streams.kafka_range import TICK_KEY
-from streams.live import CityWorker, IntakeWorker
+from streams.live_city import CityWorker
+from streams.live_intake import IntakeWorker
+from streams.live_state import Snapshots
 from streams.live_store import Health, Outbox, Store
+from streams.live_watch import Watch
 from streams.settings import Settings, Source
 from tests.build import DAY0, signal
 from tests.build import envelopes as build
@@ -63,11 +66,17 @@ class Bench:
         self.stored: list[Rows] = []
         self.assembly: Assembly = assemble(settings, b"a key of the tests")
         self.store, self.outbox = Store(self.sink, Health()), Outbox(self._publish)
-        self.intake = IntakeWorker(self.assembly, self.store, self.outbox, lambda: NOW)
-        self.city = CityWorker(self.assembly, self.store, self.outbox, lambda: NOW)
+        watch = Watch(Health(), stuck_s=60)
+        self.intake = IntakeWorker(self.assembly, self.store, self.outbox, watch, lambda: NOW)
+        self.state: list[tuple[bytes, bytes | None]] = []
+        snapshots = Snapshots(self.assembly, self._send, lambda: NOW)
+        self.city = CityWorker(self.assembly, self.store, self.outbox, snapshots, watch, lambda: NOW)
 
-    async def _publish(self, topic: str, partition: int, value: bytes) -> None:
+    async def _publish(self, topic: str, value: bytes) -> None:
         self.log.append(value)
+
+    async def _send(self, topic: str, key: bytes, value: bytes | None) -> None:
+        self.state.append((key, value))
 
     def take(self, worker: IntakeWorker | CityWorker, events: Sequence[Event]) -> None:
         """Hand the events over, one after the other, until all are acked."""
