@@ -52,6 +52,28 @@ FEED_STALENESS = Gauge(
 DELIVERIES = Counter(
     "quanyu_deliveries", "Alert deliveries by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
 )
+SNAPSHOT_AGE = Gauge(
+    "quanyu_snapshot_age_seconds",
+    "Age of the newest complete snapshot of the city's state, seconds.",
+    registry=REGISTRY,
+)
+SNAPSHOT_SECONDS = Histogram(
+    "quanyu_snapshot_seconds",
+    "Time to make and send one snapshot of the city's state, seconds.",
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120),
+    registry=REGISTRY,
+)
+SNAPSHOT_BYTES = Gauge("quanyu_snapshot_bytes", "Size of the newest complete snapshot, bytes.", registry=REGISTRY)
+HELD_PARTITIONS = Gauge(
+    "quanyu_held_partitions", "Raw partitions that wait because they run ahead of the city's time.", registry=REGISTRY
+)
+LOG_LAG = Gauge("quanyu_log_lag", "Messages of the city's log that are not folded yet.", registry=REGISTRY)
+FEED_ALERT = Gauge(
+    "quanyu_feed_alert",
+    "1 while a source is silent or thin against what is usual, else 0.",
+    ["source"],
+    registry=REGISTRY,
+)
 
 
 class RoomMeter:
