@@ -41,6 +41,7 @@ REFUSED = {
     497: "ACCESS_DENIED",
     516: "AUTHENTICATION_FAILED",
 }
+NO_CLUSTER = 701
 MISSING = {60: "UNKNOWN_TABLE", 81: "UNKNOWN_DATABASE"}
 
 
@@ -70,6 +71,12 @@ def translate(error: ClickHouseError, where: str) -> Exception:
             f"{where} lacks a table or database ({MISSING[code]}): run `quanyu migrate`, or check "
             f"clickhouse.database: {text}",
             f"{where} 缺少表或数据库（{MISSING[code]}）：请运行 `quanyu migrate`，或检查 clickhouse.database：{text}",
+        )
+    if code == NO_CLUSTER:
+        return UsageError(
+            f"{where} knows no such cluster: check clickhouse.cluster and clickhouse.shard against its remote_servers: "
+            f"{text}",
+            f"{where} 没有该集群：请对照其 remote_servers 检查 clickhouse.cluster 与 clickhouse.shard：{text}",
         )
     if code in OUTAGES:
         return Unreachable(
