@@ -65,7 +65,10 @@ def build_app(
 
     async def start_offsets(partitions: frozenset[TP]) -> dict[TP, int]:
         mine = [tp for tp in partitions if tp.topic == kafka.log_topic]
-        if city is None or not mine:
+        if city is None:
+            return {}
+        if not mine:
+            city.released()
             return {}
         consumer = cast("Consumer", app.consumer)
         for tp in mine:

@@ -54,6 +54,10 @@ class CityWorker:
         if newer is not None:  # a batch that is still being folded ends where it stands
             self._state, self.next_offset, self._whole = *newer, True
 
+    def released(self) -> None:
+        """The log is another worker's from now on."""
+        self._snapshots.released()
+
     async def stopping(self, *_: Any, **__: Any) -> None:
         """The consumer has stopped: a last snapshot, so that the next start has nothing to do again."""
         if not self._whole:

@@ -43,7 +43,11 @@ class Snapshots:
         self._due = monotonic() + self._interval_s
         self._made_ms = now()
         self._offset = 0
-        metrics.SNAPSHOT_AGE.set_function(lambda: max(0, self._now() - self._made_ms) / 1000)
+        metrics.SNAPSHOT_AGE.set_function(self._age_s)
+
+    def released(self) -> None:
+        """The log is another worker's: nothing is to be saved here."""
+        self._edition = None
 
     async def assigned(self, next_offset: int, committed: int) -> tuple[CityState, int] | None:
         """What to go on from when it lies ahead of `next_offset`, which the worker holds itself; else None.
@@ -83,6 +87,10 @@ class Snapshots:
         self._offset = next_offset
         self._waiting.put_nowait(frozen)
         return frozen
+
+    def _age_s(self) -> float:
+        """0 while the log is another worker's."""
+        return 0.0 if self._edition is None else max(0, self._now() - self._made_ms) / 1000
 
     async def run(self) -> None:
         """Send what was frozen, for ever."""

@@ -70,6 +70,12 @@ SNAPSHOT_BYTES = Gauge(
 )
 HELD_PARTITIONS = Gauge("quanyu_held_partitions", "Raw partitions held back because they run ahead.", registry=REGISTRY)
 LOG_LAG = Gauge("quanyu_log_lag", "Messages of the city's log that are not folded yet.", registry=REGISTRY)
+FEED_ALERT = Gauge(
+    "quanyu_feed_alert",
+    "1 while a source is silent or thin against what is usual, else 0.",
+    ["source"],
+    registry=REGISTRY,
+)
 
 
 class RoomMeter:

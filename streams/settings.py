@@ -151,6 +151,8 @@ class ClickHouse(Struct, frozen=True, forbid_unknown_fields=True):
     batch_rows: Positive = 10_000
     batch_s: Annotated[float, Meta(gt=0)] = 1.0
     retention_days: Annotated[NotNegative, Meta(description="0: for ever")] = 0
+    cluster: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", description="nodes with the tables; empty: one")] = ""
+    shard: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", description="cluster that is the one shard")] = ""
 
 
 class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
@@ -265,6 +267,8 @@ def _check(settings: Settings, places: Mapping[tuple[str, ...], Place]) -> Setti
                     f"{minutes} 必须是 panes.minutes = {settings.panes.minutes} 的倍数且整除 1440",
                     other="panes.minutes",
                 )
+    if settings.clickhouse.shard and not settings.clickhouse.cluster:
+        raise bad("clickhouse.shard", "needs clickhouse.cluster too", "还须设置 clickhouse.cluster")
     if not settings.sources:
         raise bad("sources", "at least one source is needed", "至少需要一个来源")
     topics = [s.topic for s in settings.sources.values() if s.topic]

@@ -38,6 +38,8 @@ class Where(Struct, frozen=True):
     batch_rows: int = 10_000
     batch_s: float = 1.0
     retention_days: int = 0
+    cluster: str = ""
+    shard: str = ""
 
 
 def empty(client: Client, database: str) -> None:

@@ -7,10 +7,23 @@ from collections.abc import Callable, Sequence
 
 from sinks.clickhouse import dead_letters, runs
 from sinks.clickhouse.client import Client, Config, connect
-from sinks.clickhouse.migrate import migrate, pending
+from sinks.clickhouse.layout import Layout
+from sinks.clickhouse.migrate import migrate, pending, script
 from sinks.clickhouse.writer import ClickHouseSink
 
-__all__ = ["ClickHouseSink", "Client", "Config", "connect", "dead_letters", "migrate", "open_sink", "pending", "runs"]
+__all__ = [
+    "ClickHouseSink",
+    "Client",
+    "Config",
+    "Layout",
+    "connect",
+    "dead_letters",
+    "migrate",
+    "open_sink",
+    "pending",
+    "runs",
+    "script",
+]
 
 
 def open_sink(

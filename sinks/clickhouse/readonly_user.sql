@@ -16,6 +16,8 @@ CREATE USER IF NOT EXISTS quanyu_wall IDENTIFIED WITH sha256_password BY 'put yo
 ALTER QUOTA quanyu_wall TO quanyu_wall;
 
 GRANT SELECT ON quanyu.v_* TO quanyu_wall;
+-- Where clickhouse.shard is set, the views stand on the shard, and the user is needed on every node:
+-- GRANT SELECT ON quanyu_local.v_* TO quanyu_wall;
 
 -- A run that a wall may show, each by its name (a run's tables hold reporters and secret texts as the live ones do):
 -- GRANT SELECT ON `run_NAME`.v_* TO quanyu_wall;
