@@ -193,7 +193,8 @@ class IntakeWorker:
                 at = max(self._reached_ms.values(), default=0)
             if at > self._reached_ms.get(tp, 0):
                 self._reached_ms[tp] = at
-                beats = [_encode(heartbeat(tp.topic, tp.partition, end, at, now))]
+                clock = now if self._kafka.heartbeat_clock == "wall" else 0
+                beats = [_encode(heartbeat(tp.topic, tp.partition, end, at, clock))]
                 await self._outbox.put(self._kafka.log_topic, beats)
 
 
@@ -276,3 +277,7 @@ class CityWorker:
             metrics.WATERMARK_LAG.set((self._now() - watermark) / 1000)
         for name, room in (("order", self._state.order.waiting), ("incidents", self._state.incidents.members)):
             metrics.STATE_ITEMS.labels(name).set(len(room))
+        for source, feed in self._state.feeds.feeds.items():
+            if feed.last_arrived_ms:
+                metrics.FEED_STALENESS.labels(source).set((self._now() - feed.last_arrived_ms) / 1000)
+            metrics.FEED_ALERT.labels(source).set(bool(feed.opened_ms))

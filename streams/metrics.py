@@ -45,7 +45,13 @@ REJECTED = Counter("quanyu_rejected", "Records refused by intake.", ["source", "
 RETRIES = Counter("quanyu_retries", "Writes repeated because a server did not answer.", ["server"], registry=REGISTRY)
 FEED_STALENESS = Gauge(
     "quanyu_feed_staleness_seconds",
-    "Wall clock minus the newest report of a source, seconds.",
+    "Wall clock minus the newest arrival from a source, seconds.",
+    ["source"],
+    registry=REGISTRY,
+)
+FEED_ALERT = Gauge(
+    "quanyu_feed_alert",
+    "1 while an alert of the source's feed is open: silent, thin or unread, and until it was well for feeds.hold_min.",
     ["source"],
     registry=REGISTRY,
 )
