@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from math import log10
 
 from msgspec import Struct
@@ -33,14 +34,18 @@ def sums(window: Sequence[Slot]) -> tuple[int, float]:
     return sum(s.observed for s in window), sum(s.expected for s in window)
 
 
-def percentile(window: Sequence[Slot], share: float) -> float:
-    """Seconds within which this share of the window's records came: upper bound of its bin; -1.0 without records."""
-    wanted, upto = share * sums(window)[0], 0
-    for bin in sorted({bin for slot in window for bin in slot.delays}):
-        upto += sum(slot.delays.get(bin, 0) for slot in window)
-        if upto >= wanted:
-            return round(BOUNDS_MS[min(bin, len(BOUNDS_MS) - 1)] / 1000, 1)
-    return -1.0
+def percentiles(window: Sequence[Slot], *shares: float) -> list[float]:
+    """Seconds within which these shares of the window's records came: upper bounds of bins; -1.0 without records."""
+    bins: dict[int, int] = {}
+    for slot in window:
+        for bin, records in slot.delays.items():
+            bins[bin] = bins.get(bin, 0) + records
+    if not bins:
+        return [-1.0] * len(shares)
+    order = sorted(bins)
+    upto = list(accumulate(bins[bin] for bin in order))
+    at = (order[bisect_left(upto, share * upto[-1])] for share in shares)
+    return [round(BOUNDS_MS[min(bin, len(BOUNDS_MS) - 1)] / 1000, 1) for bin in at]
 
 
 def score_of_few(observed: int, mean: float, spread: float) -> float:

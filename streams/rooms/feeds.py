@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from msgspec import Struct, field
 
 from schemas import ENDED_MS, Envelope, FeedHealth
-from streams.arrivals import Slot, percentile, score_of_few, sums
+from streams.arrivals import Slot, percentiles, score_of_few, sums
 from streams.usual import Rhythm, Usual
 from streams.windows import HOUR_MS, MINUTE_MS, Calendar
 
@@ -284,7 +284,7 @@ class Feeds:
                 hours = self.window * self.calendar.pane_ms / HOUR_MS
                 return "thin", at, f"{observed} records in {hours:g} h, {expected:.0f} expected"
         lateness_ms = self.watches[source].lateness_ms
-        if lateness_ms and observed >= LATE_RECORDS and percentile(feed.window, 0.5) * 1000 > lateness_ms:
+        if lateness_ms and observed >= LATE_RECORDS and percentiles(feed.window, 0.5)[0] * 1000 > lateness_ms:
             return "late", at, f"half of {observed} records came more than {lateness_ms // 1000} s after the event"
         return "ok", at, ""
 
@@ -320,6 +320,7 @@ class Feeds:
         feed.version += 1
         observed, expected = sums(feed.window)
         known = self._known(feed)
+        p50, p95 = percentiles(feed.window, 0.5, 0.95)
         due = self._due(feed, source, feed.last_ms + WEEK_MS) if shown != "silent" else None
         return FeedHealth(
             source=source,
@@ -334,8 +335,8 @@ class Feeds:
             expected=round(expected, 3) if known else 0.0,
             score=round(score_of_few(observed, expected, feed.usual.spread), 2) if known else 0.0,
             rejected=sum(s.rejected for s in feed.window),
-            delay_p50_s=percentile(feed.window, 0.5),
-            delay_p95_s=percentile(feed.window, 0.95),
+            delay_p50_s=p50,
+            delay_p95_s=p95,
             expected_gap_s=(due - feed.last_ms) // 1000 if due is not None else 0,
             detail=detail,
             version=feed.version,
