@@ -12,6 +12,9 @@ from msgspec import Meta, Struct
 
 SCHEMA_VERSION = 1
 
+#: `Envelope.watermark_ms` of an origin that has been read to its end and brings nothing more
+ENDED_MS = 2**61
+
 #: `Signal.revision` of a source that declares none: content and order of arrival then decide.
 UNDECLARED = -1
 
@@ -122,12 +125,21 @@ class Envelope(Struct, frozen=True, array_like=True):
     partition: Annotated[int, Meta(description="origin: raw partition")]
     first_offset: Annotated[int, Meta(description="first raw offset the batch covers (rejected ones too)")]
     last_offset: Annotated[int, Meta(description="last one; first - 1 in a heartbeat")]
-    ingested_at_ms: Annotated[int, Meta(description="wall clock of the intake stage; stored, never decides")]
+    ingested_at_ms: Annotated[
+        int,
+        Meta(description="wall clock of the intake stage; of a heartbeat: it was read to its end then, 0 no clock"),
+    ]
     located: list[Located]
     offsets: Annotated[list[int], Meta(description="raw offset of each located signal")]
     watermark_ms: Annotated[int, Meta(description="tick: the origin will bring nothing older; 0 none given")] = 0
     versions: Versions = Versions()
     schema_version: int = SCHEMA_VERSION
+    rejected: Annotated[list[int], Meta(description="raw offset of each record of the batch that was refused")] = []
+
+    @property
+    def heartbeat(self) -> bool:
+        """Whether it covers no record and only tells time."""
+        return self.last_offset < self.first_offset
 
     @property
     def origin(self) -> str:

@@ -140,3 +140,7 @@ class CityWorker:
             metrics.WATERMARK_LAG.set((self._now() - watermark) / 1000)
         for name, room in (("order", self._state.order.waiting), ("incidents", self._state.incidents.members)):
             metrics.STATE_ITEMS.labels(name).set(len(room))
+        for source, feed in self._state.feeds.feeds.items():
+            if feed.last_arrived_ms:
+                metrics.FEED_STALENESS.labels(source).set((self._now() - feed.last_arrived_ms) / 1000)
+            metrics.FEED_ALERT.labels(source).set(bool(feed.opened_ms))

@@ -123,7 +123,8 @@ class IntakeWorker:
                 at = max(self._reached_ms.values(), default=0)
             if at > self._reached_ms.get(tp, 0):
                 self._reached_ms[tp] = at
-                beats = [_encode(heartbeat(tp.topic, tp.partition, end, at, now))]
+                clock = now if self._kafka.heartbeat_clock == "wall" else 0
+                beats = [_encode(heartbeat(tp.topic, tp.partition, end, at, clock))]
                 await self._outbox.put(self._kafka.log_topic, beats)
 
 

@@ -45,7 +45,13 @@ REJECTED = Counter("quanyu_rejected", "Records refused by intake.", ["source", "
 RETRIES = Counter("quanyu_retries", "Writes repeated because a server did not answer.", ["server"], registry=REGISTRY)
 FEED_STALENESS = Gauge(
     "quanyu_feed_staleness_seconds",
-    "Wall clock minus the newest report of a source, seconds.",
+    "Wall clock minus the newest arrival from a source, seconds.",
+    ["source"],
+    registry=REGISTRY,
+)
+FEED_ALERT = Gauge(
+    "quanyu_feed_alert",
+    "1 while an alert of the source's feed is open: silent, thin or unread, and until it was well for feeds.hold_min.",
     ["source"],
     registry=REGISTRY,
 )
@@ -70,12 +76,6 @@ SNAPSHOT_BYTES = Gauge(
 )
 HELD_PARTITIONS = Gauge("quanyu_held_partitions", "Raw partitions held back because they run ahead.", registry=REGISTRY)
 LOG_LAG = Gauge("quanyu_log_lag", "Messages of the city's log that are not folded yet.", registry=REGISTRY)
-FEED_ALERT = Gauge(
-    "quanyu_feed_alert",
-    "1 while a source is silent or thin against what is usual, else 0.",
-    ["source"],
-    registry=REGISTRY,
-)
 
 
 class RoomMeter:

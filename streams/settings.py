@@ -42,6 +42,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     tardy: Annotated[bool, Meta(description="never holds the watermark; its signals revise panes")] = False
     lateness_s: Annotated[int, Meta(ge=-1, description="how late a signal may come; -1: sort the whole input")] = 120
     horizon_h: Annotated[int, Meta(ge=1, description="how long corrections and duplicates are recognised")] = 48
+    max_silence_min: Annotated[NotNegative, Meta(description="a longer silence is always told; 0: by the rate")] = 0
 
 
 class Intake(Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +112,19 @@ class Repeats(Struct, frozen=True, forbid_unknown_fields=True):
     incidents: Annotated[int, Meta(ge=2)] = 3
     days: Positive = 30
     close_days: Positive = 15
+
+
+class Feeds(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a feed is silent, thin or unread."""
+
+    min_history_days: Annotated[int, Meta(ge=2, description="before, a source is starting and not judged")] = 7
+    window_min: Annotated[Positive, Meta(description="minutes whose records are compared with the usual ones")] = 120
+    thin_ratio: Annotated[float, Meta(gt=0, lt=0.7, description="share of the usual below which a feed is thin")] = 0.5
+    thin_score: Annotated[float, Meta(gt=0, description="-log10 of the probability of so few")] = 5.0
+    silence_records: Annotated[float, Meta(ge=5, description="a silence misses at least so many records")] = 20.0
+    gap_factor: Annotated[float, Meta(ge=1, description="and so many times the longest usual gap")] = 2.0
+    unread_min: Annotated[Positive, Meta(description="not read for so long while time goes on: unread")] = 30
+    hold_min: Annotated[Positive, Meta(description="an alert closes after the feed was well for so long")] = 30
 
 
 class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,11 +207,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     clickhouse: ClickHouse = ClickHouse()
     metrics: Metrics = Metrics()
     log: Log = Log()
+    feeds: Feeds = Feeds()
 
 
 SECRETS = (("intake", "caller_key"), ("clickhouse", "password"))
 #: sections that change results; their hash is the config version that travels with every result
-DECIDING = ("city", "sources", "intake", "grids", "panes", "incidents", "hotspots", "repeats")
+DECIDING = ("city", "sources", "intake", "grids", "panes", "incidents", "hotspots", "repeats", "feeds")
 PREFIX = "QUANYU__"
 
 

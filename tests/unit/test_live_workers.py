@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from schemas import Envelope, TooMuchBadData
 from schemas.rows import Rows
 from sinks.memory import MemorySink
 from streams.assemble import Assembly, assemble
-from streams.batches import RecordBatch
+from streams.batches import TP, Consumer, RecordBatch
 from streams.envelopes import messages
 from streams.kafka_range import TICK_KEY
 from streams.live_city import CityWorker
@@ -26,11 +26,14 @@ from streams.live_intake import IntakeWorker
 from streams.live_state import Snapshots
 from streams.live_store import Health, Outbox, Store
 from streams.live_watch import Watch
-from streams.settings import Settings, Source
+from streams.metrics import REGISTRY
+from streams.pipeline import heartbeat
+from streams.settings import Kafka, Settings, Source
 from tests.build import DAY0, signal
 from tests.build import envelopes as build
 
 MINUTE_MS = 60_000
+encode = msgspec.msgpack.encode
 NOW = DAY0 + 90 * MINUTE_MS
 SETTINGS = Settings(sources={"110": Source(mapping="110", topic="raw.110", partitions=1)})
 
@@ -118,6 +121,7 @@ def test_intake_gives_one_envelope_a_batch_with_the_time_it_was_told() -> None:
     assert (envelope.first_offset, envelope.last_offset, envelope.offsets) == (10, 14, [10])
     assert envelope.watermark_ms == DAY0 + 5
     assert bench.sink.counts()["rejected"] == 3
+    assert envelope.rejected == [11, 12, 14]
 
 
 def test_a_batch_of_nothing_but_a_tick_tells_time() -> None:
@@ -136,6 +140,51 @@ def test_too_much_bad_data_ends_the_worker_after_the_dead_letters_are_stored() -
         bench.take(bench.intake, [event])
     assert not event.acked
     assert bench.sink.counts()["rejected"] == 10
+
+
+class Idle:
+    """A consumer whose partition 0 has been read to its end, offset 7."""
+
+    def assignment(self) -> set[TP]:
+        """One partition."""
+        return {TP("raw.110", 0)}
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        """Ends."""
+        return dict.fromkeys(partitions, 7)
+
+    async def read_to_end(self, partition: TP, end: int) -> bool:
+        """It has been."""
+        return end == 7
+
+
+@pytest.mark.parametrize(("clock", "ingested", "watermark"), [("wall", NOW, NOW - 120_000), ("events", 0, DAY0)])
+def test_heartbeats_carry_the_clock_only_where_time_is_that_of_the_wall(
+    clock: str, ingested: int, watermark: int
+) -> None:
+    bench = Bench(msgspec.structs.replace(SETTINGS, kafka=Kafka(heartbeat_clock=clock)))
+    bench.intake._reached_ms[TP("raw.110", 1)] = DAY0  # another partition has been read so far
+
+    async def beat() -> None:
+        outbox = asyncio.ensure_future(bench.outbox.run())
+        await bench.intake.beat(cast("Consumer", Idle()))
+        while not bench.log:
+            await asyncio.sleep(0)
+        outbox.cancel()
+
+    asyncio.run(beat())
+    (envelope,) = map(msgspec.msgpack.Decoder(Envelope).decode, bench.log)
+    assert envelope.heartbeat and envelope.first_offset == 7
+    assert (envelope.ingested_at_ms, envelope.watermark_ms) == (ingested, watermark)
+
+
+def test_the_city_shows_how_stale_its_feeds_are() -> None:
+    bench, last = Bench(), DAY0 + 20 * MINUTE_MS
+    beats = [heartbeat("raw.110", 0, 30, DAY0, at) for at in (last + 1000, NOW)]
+    log = [*messages(build([signal(str(n), DAY0 + n * MINUTE_MS) for n in range(21)], 30)[0]), *map(encode, beats)]
+    bench.take(bench.city, [Event("signals.located", [Record(n, value) for n, value in enumerate(log)])])
+    assert REGISTRY.get_sample_value("quanyu_feed_staleness_seconds", {"source": "110"}) == (NOW - last) / 1000
+    assert REGISTRY.get_sample_value("quanyu_feed_alert", {"source": "110"}) == 0.0
 
 
 def log_events(spans: Sequence[tuple[int, int]]) -> list[Event]:
