@@ -3,8 +3,9 @@
 Rules (see `batches.py` for how they are kept below this file):
 
 1. Raw bytes on every topic; whole batches; one event is the records of one partition.
-2. Ack last: an intake batch when its envelope is on the log and its dead letters are stored; a log batch when its rows
-   are stored. Everything between is done again after a crash, and gives the same rows.
+2. Ack last: an intake batch when its dead letters are stored and its envelope is on the log, in this order: what the
+   log covers is never offered again, so a refused record must be safe before. A log batch when its rows are stored.
+   Everything between is done again after a crash, and gives the same rows.
 3. The body never raises for data (dead letters) nor for an outage (waits in place, un-acked: that is the
    back-pressure). Anything else ends the process, un-acked.
 4. The city's state is a fold over the log and belongs to one offset of it: at first the log's first kept envelope,
@@ -12,6 +13,7 @@ Rules (see `batches.py` for how they are kept below this file):
 5. Idle partitions tell time: an empty envelope with a watermark, so that a silent source does not stop the city.
 
     raw.*  --intake agent--> outbox --> signals.located --city agent--> store --> ClickHouse
+                     + dead letters --> ClickHouse and signals.rejected; the outbox waits until both have them
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from streams.assemble import Assembly
 from streams.batches import TP, Consumer, RecordBatch, batch_app, batch_topic, process_of, taken
 from streams.envelopes import messages, steps
 from streams.kafka_range import TICK_KEY
+from streams.letters import Letters
 from streams.live_store import Health, Outbox, Store
 from streams.pipeline import heartbeat
 from streams.runner import BadShare
@@ -73,9 +76,9 @@ def build_app(
         producer_compression_type=None,
     )
 
-    async def publish(topic: str, partition: int, value: bytes) -> None:
+    async def publish(topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
         producer = await app.maybe_start_producer()
-        await producer.send_and_wait(topic, None, value, partition, None, None)
+        await producer.send_and_wait(topic, key, value, partition, None, None)
 
     async def assigned(*_: Any, **__: Any) -> None:
         health.assigned = True
@@ -127,9 +130,10 @@ class IntakeWorker:
     """The intake stage of this worker: any number of raw partitions."""
 
     def __init__(self, assembly: Assembly, store: Store, outbox: Outbox, now: Callable[[], int]) -> None:
-        self._stage, self._store, self._outbox, self._now = assembly.intake, store, outbox, now
+        self._stage, self._outbox, self._now = assembly.intake, outbox, now
         settings = assembly.settings
         self._kafka = settings.kafka
+        self._letters = Letters(store, outbox.publish, settings.kafka.rejected_topic)
         self._sources = {source.topic: name for name, source in settings.sources.items()}
         self._lateness_ms = {s.topic: max(s.lateness_s, 0) * 1000 for s in settings.sources.values()}
         self._share = BadShare(settings.intake.max_bad_share, settings.intake.bad_window)
@@ -142,7 +146,7 @@ class IntakeWorker:
             await self.take(event)
 
     async def take(self, event: Any) -> None:
-        """One batch of one raw partition: an envelope for the log, dead letters for the store, then the ack."""
+        """One batch of one raw partition: its dead letters made safe, its envelope on the log, then the ack."""
         batch: RecordBatch = event.value
         metrics.BATCH_ITEMS.labels("intake").observe(len(batch))
         now = self._now()
@@ -162,17 +166,12 @@ class IntakeWorker:
         for bad in rejected:
             metrics.REJECTED.labels(source, bad.reason).inc()
 
-        def done() -> None:
+        async def logged() -> None:
             self._share.add(len(raw.values), len(rejected))
             event.ack()
 
-        async def logged() -> None:
-            if rejected:
-                await self._store.put(Rows(ingested_at_ms=now, rejected=rejected), done)
-            else:
-                done()
-
-        await self._outbox.put(self._kafka.log_topic, messages(envelope), logged)
+        safe = await self._letters.put(rejected, now) if rejected else None
+        await self._outbox.put(self._kafka.log_topic, messages(envelope), logged, safe)
         await asyncio.sleep(0)
 
     async def beat(self, consumer: Consumer) -> None:
@@ -215,6 +214,7 @@ def _raw(batch: RecordBatch, source: str, now: int) -> tuple[RawBatch, int]:
         [offsets[i] for i in data],
         [stamps[i] for i in data],
         now,
+        keys=[keys[i] for i in data],
     )
     return raw, told
 

@@ -127,6 +127,7 @@ class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(pattern="^(wall|events)$", description="wall: now - lateness; events: follow the others (simulations)"),
     ] = "wall"
+    rejected_topic: Annotated[str, Meta(description="dead letters, beside the table; empty: none")] = "signals.rejected"
 
 
 class ClickHouse(Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,6 +140,10 @@ class ClickHouse(Struct, frozen=True, forbid_unknown_fields=True):
     batch_rows: Positive = 10_000
     batch_s: Annotated[float, Meta(gt=0)] = 1.0
     retention_days: Annotated[NotNegative, Meta(description="0: for ever")] = 0
+    rejected_retention_days: Annotated[
+        NotNegative,
+        Meta(description="of dead letters, bytes as they came, here and on kafka.rejected_topic; 0: for ever"),
+    ] = 30
 
 
 class Metrics(Struct, frozen=True, forbid_unknown_fields=True):

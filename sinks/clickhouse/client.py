@@ -54,6 +54,10 @@ class Config(Protocol):
     def retention_days(self) -> int:
         """Days that rows are kept; 0: for ever."""
 
+    @property
+    def rejected_retention_days(self) -> int:
+        """Days that dead letters are kept, from when they were stored; 0: for ever."""
+
 
 class Client:
     """Statements, queries and inserts, with errors that say who must act (see `errors`)."""

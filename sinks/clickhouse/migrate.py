@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from importlib import resources
 from zoneinfo import ZoneInfo
 
@@ -35,8 +36,10 @@ RETENTION = {
     "alerts_now": "opened_at",
     "alert_deliveries": "at",
     "feed_health": "at",
-    "rejected": "received_at",
 }
+#: what `rejected_retention_days` empties: bytes as they came, with whatever they hold. By the clock, for the days since
+#: they came into this table count, not those of the events.
+REJECTED = {"rejected": "ingested_at"}
 
 
 class Migration(Struct, frozen=True):
@@ -71,9 +74,11 @@ def migrate(
     timezone: str,
     retention_days: int = 0,
     migrations: list[Migration] | None = None,
+    rejected_days: int | None = None,
 ) -> list[str]:
     """Bring `database` up to date and set how long rows are kept; gives the names of the migrations applied now.
 
+    Days: 0 is for ever; `rejected_days` None leaves the dead letters' as they are.
     Raises UsageError if an applied migration was edited, or is newer than this program.
     """
     ZoneInfo(timezone)
@@ -92,7 +97,9 @@ def migrate(
                 client.command(statement)
             client.insert(database, "migrations", _record(migration))
             done.append(migration.name)
-    _keep(client, database, retention_days)
+    _keep(client, database, RETENTION, retention_days)
+    if rejected_days is not None:
+        _keep(client, database, REJECTED, rejected_days)
     return done
 
 
@@ -137,13 +144,13 @@ def _record(migration: Migration) -> pa.Table:
     )
 
 
-def _keep(client: Client, database: str, days: int) -> None:
-    """Set the TTL of every table of RETENTION where it is another one; 0 days: none."""
+def _keep(client: Client, database: str, tables: Mapping[str, str], days: int) -> None:
+    """Set the TTL of every one of `tables` where it is another one; 0 days: none."""
     sql = "SELECT name, engine_full FROM system.tables WHERE database = {database:String}"
     engines = dict(client.rows(sql, {"database": database}))
-    for table, column in RETENTION.items():
-        found = re.search(r"toIntervalDay\((\d+)\)", engines.get(table, ""))
-        now = int(found.group(1)) if found else 0
-        if table in engines and now != days:
+    for table, column in tables.items():
+        found = re.search(r"TTL toDateTime\((\w+)\) \+ toIntervalDay\((\d+)\)", engines.get(table, ""))
+        now = (found.group(1), int(found.group(2))) if found else ("", 0)
+        if table in engines and now != ((column, days) if days else ("", 0)):
             change = f"MODIFY TTL toDateTime({column}) + toIntervalDay({days})" if days else "REMOVE TTL"
             client.command(f"ALTER TABLE {quote(database)}.{table} {change}")

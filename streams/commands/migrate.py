@@ -22,7 +22,13 @@ def migrate_command(config: str | None, overrides: tuple[str, ...], as_json: boo
     try:
         settings = configuration.load(config, overrides=overrides)
         target = settings.clickhouse
-        done = migrate(connect(target), target.database, settings.city.timezone, target.retention_days)
+        done = migrate(
+            connect(target),
+            target.database,
+            settings.city.timezone,
+            target.retention_days,
+            rejected_days=target.rejected_retention_days,
+        )
     except QuanyuError as error:
         fail(error)
     if as_json:

@@ -103,6 +103,7 @@ class City(Struct):
             "QUANYU__KAFKA__GROUP": self.name,
             "QUANYU__KAFKA__LOG_TOPIC": self.log,
             "QUANYU__KAFKA__LATE_TOPIC": f"{self.name}.late",
+            "QUANYU__KAFKA__REJECTED_TOPIC": self.rejected,
             # the simulated days are long past, and always the same
             "QUANYU__KAFKA__RETENTION_DAYS": "36500",
             "QUANYU__KAFKA__HEARTBEAT_CLOCK": "events",
@@ -118,6 +119,11 @@ class City(Struct):
     def log(self) -> str:
         """Topic of the city's log."""
         return f"{self.name}.log"
+
+    @property
+    def rejected(self) -> str:
+        """Topic of the dead letters."""
+        return f"{self.name}.rejected"
 
     @property
     def raw(self) -> list[str]:

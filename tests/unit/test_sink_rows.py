@@ -165,6 +165,7 @@ def test_every_column_of_the_others(sink: ClickHouseSink) -> None:
         "reason": "not_json",
         "detail": "行 1：不是 JSON",
         "raw": rejected(7).raw.hex(),  # how the driver shows bytes that are no text
+        "message_key": "",
         "received_at": DAY0,
         "ingested_at": DAY0 + 77,
     }
