@@ -37,9 +37,9 @@ RETENTION = {
     "alert_deliveries": "at",
     "feed_health": "at",
 }
-#: what `rejected_retention_days` empties: bytes as they came, with whatever they hold. By the clock, for the days since
-#: they came into this table count, not those of the events.
-REJECTED = {"rejected": "ingested_at"}
+#: what `rejected_retention_days` empties: bytes as they came, with whatever they hold. By the clock of the database,
+#: from when they came into this table, whatever time it was in the records, or in a simulated city.
+REJECTED = {"rejected": "stored_at"}
 
 
 class Migration(Struct, frozen=True):

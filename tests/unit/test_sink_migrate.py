@@ -80,10 +80,10 @@ def test_retention_can_be_set_changed_and_removed(chdb: Client) -> None:
 def test_dead_letters_have_a_retention_of_their_own_from_when_they_were_stored(chdb: Client) -> None:
     name = fresh_database()
     migrate(chdb, name, ZONE, retention_days=9, rejected_days=30)
-    assert "TTL toDateTime(ingested_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
+    assert "TTL toDateTime(stored_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
     migrate(chdb, name, ZONE, retention_days=400)  # says nothing of them
-    assert "TTL toDateTime(ingested_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
-    insert = f"INSERT INTO {name}.rejected (offset, received_at, ingested_at) VALUES "
+    assert "TTL toDateTime(stored_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
+    insert = f"INSERT INTO {name}.rejected (offset, ingested_at, stored_at) VALUES "
     chdb.command(insert + "(1, '2020-01-01', now() - INTERVAL 31 DAY), (2, '2020-01-01', now() - INTERVAL 29 DAY)")
     chdb.command(f"OPTIMIZE TABLE {name}.rejected FINAL")
     assert chdb.rows(f"SELECT offset FROM {name}.rejected") == [(2,)]
@@ -96,7 +96,7 @@ def test_a_retention_of_an_earlier_version_by_another_column_is_replaced(chdb: C
     migrate(chdb, name, ZONE)
     chdb.command(f"ALTER TABLE {name}.rejected MODIFY TTL toDateTime(received_at) + toIntervalDay(30)")
     migrate(chdb, name, ZONE, rejected_days=30)
-    assert "TTL toDateTime(ingested_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
+    assert "TTL toDateTime(stored_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
 
 
 def test_retention_removes_old_rows(chdb: Client) -> None:

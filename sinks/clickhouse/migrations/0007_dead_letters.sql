@@ -1,6 +1,8 @@
 -- Dead letters in service: sent again after a fix, and read by few.
 ALTER TABLE {database}.rejected ADD COLUMN IF NOT EXISTS
     message_key String COMMENT 'of the Kafka record, as it came; may hold anything' CODEC(ZSTD(1)) AFTER raw;
+ALTER TABLE {database}.rejected ADD COLUMN IF NOT EXISTS
+    stored_at DateTime('{timezone}') DEFAULT now() COMMENT 'by the clock of the database; what retention counts from' CODEC(Delta, ZSTD(1));
 
 -- What became of dead letters when `quanyu rejected redrive` looked at them; one that has no row here is open. The
 -- record is told by its position and its broker time: a topic that is made anew counts its offsets from 0 again.
