@@ -32,6 +32,7 @@ class RawBatch(Struct, frozen=True):
     received_at_ms: Annotated[list[int], Meta(description="broker time stamp of each record; empty: unknown (a file)")]
     now_ms: Annotated[int, Meta(description="the shell's clock when it read the batch; bounds times, never decides")]
     header: Annotated[tuple[str, ...], Meta(description="column names of a CSV file; empty: the mapping's")] = ()
+    keys: Annotated[list[bytes | None], Meta(description="message key of each record; empty: none (a file)")] = []
 
 
 class Signal(Struct, frozen=True, array_like=True, gc=False):
@@ -97,9 +98,10 @@ class Rejected(Struct, frozen=True):
     partition: int
     offset: int
     reason: Annotated[str, Meta(description="stable code, e.g. not_json, missing_field, time_in_future")]
-    detail: Annotated[str, Meta(description="field and value, for a person")]
+    detail: Annotated[str, Meta(description="field and value, for a person; long numbers are hidden")]
     raw: bytes
     received_at_ms: Annotated[int, Meta(description="broker time stamp, or the shell's clock for a file")]
+    key: Annotated[bytes, Meta(description="message key; empty: it had none")] = b""
 
 
 class Tick(Struct, frozen=True, gc=False):

@@ -7,7 +7,7 @@ log has ONE partition a city on purpose: it is a total order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,7 +34,7 @@ COMPACTED = {
 }
 UNKNOWN_TOPIC, ALREADY_EXISTS = 3, TopicAlreadyExistsError.errno
 
-#: send(topic, value, key, partition, timestamp_ms)
+#: send(topic, value, key, partition, timestamp_ms, headers)
 Send = Callable[..., None]
 
 
@@ -101,17 +101,22 @@ def reachable(servers: str, wait_s: float = CONNECT_S) -> list[str]:
 
 
 def wanted_topics(settings: Settings) -> list[Topic]:
-    """What the configuration needs: raw topics in the order of the sources, then those of the city."""
+    """What the configuration needs: raw topics in the order of the sources, then those of the city.
+
+    Dead letters are kept there as long as in the database: they are the same bytes.
+    """
     kafka = settings.kafka
+    rejected_days = settings.clickhouse.rejected_retention_days or kafka.retention_days
     counts = {source.topic: source.partitions for source in settings.sources.values() if source.topic}
-    own = [kafka.log_topic, kafka.late_topic, kafka.state_topic, kafka.watermark_topic]
+    rejected = [kafka.rejected_topic] if kafka.rejected_topic else []
+    own = [kafka.log_topic, kafka.late_topic, *rejected, kafka.state_topic, kafka.watermark_topic]
     compacted = (kafka.state_topic, kafka.watermark_topic)
     return [
         Topic(
             name=name,
             partitions=counts.get(name, 1),
             replication=kafka.replication,
-            retention_ms=kafka.retention_days * DAY_MS,
+            retention_ms=(rejected_days if name == kafka.rejected_topic else kafka.retention_days) * DAY_MS,
             max_message_bytes=LOG_MESSAGE_BYTES if name in own else max(1_048_588, settings.intake.max_record_bytes),
             compacted=name in compacted,
         )
@@ -225,7 +230,8 @@ def require_topics(topics: list[Topic], settings: Settings) -> None:
 
 @contextmanager
 def producing(servers: str, compression: str | None = "lz4", wait_s: float = CONNECT_S) -> Iterator[Send]:
-    """Write records: `send(topic, value, key=None, partition=None, timestamp_ms=None)`, idempotent, acks of all.
+    """Write records: `send(topic, value, key=None, partition=None, timestamp_ms=None, headers=())`, idempotent, acks of
+    all.
 
     The block ends only when the broker has everything; raises Unreachable when it did not take one of them (or the
     topic does not exist: a missing topic is never made).
@@ -251,11 +257,14 @@ def producing(servers: str, compression: str | None = "lz4", wait_s: float = CON
         key: bytes | None = None,
         partition: int | None = None,
         timestamp_ms: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         with kafka_errors(servers, f"writing to {topic}"):
             if failed:
                 raise failed[0]
-            future = producer.send(topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms)
+            future = producer.send(
+                topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms, headers=list(headers)
+            )
             future.add_errback(failed.append)
 
     try:

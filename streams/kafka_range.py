@@ -234,6 +234,7 @@ def _batch(records: list[Any], topic: str, source: str, now_ms: int) -> RawBatch
         offsets=[record.offset for record in records],
         received_at_ms=[record.timestamp for record in records],
         now_ms=now_ms,
+        keys=[record.key for record in records],
     )
 
 

@@ -3,8 +3,9 @@
 Rules (see `batches.py` for how they are kept below this file):
 
 1. Raw bytes on every topic; whole batches; one event is the records of one partition.
-2. Ack last: an intake batch when its envelope is on the log and its dead letters are stored; a log batch when its rows
-   are stored. Everything between is done again after a crash, and gives the same rows.
+2. Ack last: an intake batch when its dead letters are stored and its envelope is on the log, in this order: what the
+   log covers is never offered again, so a refused record must be safe before. A log batch when its rows are stored.
+   Everything between is done again after a crash, and gives the same rows.
 3. The body never raises for data (dead letters) nor for an outage (waits in place, un-acked: that is the
    back-pressure). Anything else ends the process, un-acked.
 4. The city's state is a fold over the log and belongs to one offset of it, whatever the group has committed: that of
@@ -13,6 +14,7 @@ Rules (see `batches.py` for how they are kept below this file):
 5. Idle partitions tell time: an empty envelope with a watermark, so that a silent source does not stop the city.
 
     raw.*  --intake agent--> outbox --> signals.located --city agent--> store --> ClickHouse
+                     + dead letters --> ClickHouse and signals.rejected; the outbox waits until both have them
 """
 
 from __future__ import annotations
@@ -87,11 +89,11 @@ def build_app(
         producer_compression_type=None,
     )
 
-    async def send(topic: str, key: bytes | None, value: bytes | None) -> None:
+    async def send(topic: str, key: bytes | None, value: bytes | None, partition: int = 0) -> None:
         async def once() -> None:
             producer = await app.maybe_start_producer()
             try:
-                await producer.send_and_wait(topic, key, value, 0, None, None)
+                await producer.send_and_wait(topic, key, value, partition, None, None)
             except NotReady:
                 if not app.should_stop:
                     raise
@@ -106,8 +108,8 @@ def build_app(
 
         await until_answered(once, "broker", health)
 
-    async def publish(topic: str, value: bytes) -> None:
-        await send(topic, None, value)
+    async def publish(topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
+        await send(topic, key, value, partition)
 
     async def assigned(*_: Any, **__: Any) -> None:
         health.assigned = True

@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 
 from schemas import RawBatch
-from schemas.rows import Rows
 from streams import metrics
 from streams.assemble import Assembly
 from streams.batches import TP, Consumer, RecordBatch, taken
 from streams.envelopes import messages
 from streams.kafka_range import TICK_KEY
+from streams.letters import Letters
 from streams.live_store import Outbox, Store
 from streams.live_watch import Watch
 from streams.pipeline import heartbeat
@@ -34,10 +34,11 @@ class IntakeWorker:
     """The intake stage of this worker: any number of raw partitions."""
 
     def __init__(self, assembly: Assembly, store: Store, outbox: Outbox, watch: Watch, now: Callable[[], int]) -> None:
-        self._stage, self._store, self._outbox, self._now = assembly.intake, store, outbox, now
+        self._stage, self._outbox, self._now = assembly.intake, outbox, now
         self._watch = watch
         settings = assembly.settings
         self._kafka = settings.kafka
+        self._letters = Letters(store, outbox.publish, settings.kafka.rejected_topic)
         self._sources = {source.topic: name for name, source in settings.sources.items()}
         self._lateness_ms = {s.topic: max(s.lateness_s, 0) * 1000 for s in settings.sources.values()}
         self._share = BadShare(settings.intake.max_bad_share, settings.intake.bad_window)
@@ -54,7 +55,7 @@ class IntakeWorker:
                 await self.take(event)
 
     async def take(self, event: Any) -> None:
-        """One batch of one raw partition: an envelope for the log, dead letters for the store, then the ack."""
+        """One batch of one raw partition: its dead letters made safe, its envelope on the log, then the ack."""
         batch: RecordBatch = event.value
         metrics.BATCH_ITEMS.labels("intake").observe(len(batch))
         now = self._now()
@@ -76,17 +77,12 @@ class IntakeWorker:
         for bad in rejected:
             metrics.REJECTED.labels(source, bad.reason).inc()
 
-        def done() -> None:
+        async def logged() -> None:
             self._share.add(len(raw.values), len(rejected))
             event.ack()
 
-        async def logged() -> None:
-            if rejected:
-                await self._store.put(Rows(ingested_at_ms=now, rejected=rejected), done)
-            else:
-                done()
-
-        await self._outbox.put(self._kafka.log_topic, messages(envelope), logged)
+        safe = await self._letters.put(rejected, now) if rejected else None
+        await self._outbox.put(self._kafka.log_topic, messages(envelope), logged, safe)
         await asyncio.sleep(0)
 
     async def align(self, consumer: Consumer, watermark_ms: int) -> None:
@@ -146,5 +142,6 @@ def _raw(batch: RecordBatch, source: str, now: int) -> tuple[RawBatch, int]:
         [offsets[i] for i in data],
         [stamps[i] for i in data],
         now,
+        keys=[keys[i] for i in data],
     )
     return raw, told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -23,8 +24,13 @@ POLL_S = 0.2
 DEPTH = 4
 
 Done = Callable[[], None]
-#: publish(topic, value): returns when the broker has it, in partition 0
-Publish = Callable[[str, bytes], Awaitable[None]]
+Step = Callable[[], Awaitable[None]]
+
+
+class Publish(Protocol):
+    """Sends one message; returns when the broker has it."""
+
+    def __call__(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> Awaitable[None]: ...
 
 
 class Health(Struct):
@@ -96,19 +102,25 @@ class Outbox:
     """Messages to the log and its neighbours, one after the other: one that failed is never overtaken."""
 
     def __init__(self, publish: Publish) -> None:
-        self._publish = publish
-        self._queue: asyncio.Queue[tuple[str, Sequence[bytes], Callable[[], Awaitable[None]] | None]]
-        self._queue = asyncio.Queue(DEPTH)
+        self.publish = publish
+        self._queue: asyncio.Queue[tuple[str, Sequence[bytes], Step | None, Step | None]] = asyncio.Queue(DEPTH)
 
-    async def put(self, topic: str, values: Sequence[bytes], then: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Hand over messages for partition 0 of a topic; `then` runs when the broker has them all."""
-        await self._queue.put((topic, values, then))
+    async def put(
+        self, topic: str, values: Sequence[bytes], then: Step | None = None, first: Step | None = None
+    ) -> None:
+        """Hand over messages for partition 0 of a topic; `then` runs when the broker has them all.
+
+        `first` is waited for before any of them is sent, and so before what was handed over later.
+        """
+        await self._queue.put((topic, values, then, first))
 
     async def run(self) -> None:
         """Publish, for ever."""
         while True:
-            topic, values, then = await self._queue.get()
+            topic, values, then, first = await self._queue.get()
+            if first is not None:
+                await first()
             for value in values:
-                await self._publish(topic, value)
+                await self.publish(topic, 0, value)
             if then is not None:
                 await then()

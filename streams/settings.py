@@ -143,6 +143,7 @@ class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(pattern="^(wall|events)$", description="wall: now - lateness; events: follow the others (simulations)"),
     ] = "wall"
+    rejected_topic: Annotated[str, Meta(description="dead letters, beside the table; empty: none")] = "signals.rejected"
 
 
 class Live(Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,6 +168,10 @@ class ClickHouse(Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: Annotated[NotNegative, Meta(description="0: for ever")] = 0
     cluster: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", description="nodes with the tables; empty: one")] = ""
     shard: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", description="cluster that is the one shard")] = ""
+    rejected_retention_days: Annotated[
+        NotNegative,
+        Meta(description="of dead letters, bytes as they came, here and on kafka.rejected_topic; 0: for ever"),
+    ] = 30
 
 
 class Metrics(Struct, frozen=True, forbid_unknown_fields=True):

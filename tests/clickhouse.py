@@ -41,6 +41,7 @@ class Where(Struct, frozen=True):
     retention_days: int = 0
     cluster: str = ""
     shard: str = ""
+    rejected_retention_days: int = 0
 
 
 def empty(client: Client, database: str) -> None:

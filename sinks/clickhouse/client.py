@@ -64,6 +64,10 @@ class Config(Protocol):
     def shard(self) -> str:
         """Cluster that is the one shard with the rows, where `cluster` has several; else empty."""
 
+    @property
+    def rejected_retention_days(self) -> int:
+        """Days that dead letters are kept, from when they were stored; 0: for ever."""
+
 
 class Client:
     """Statements, queries and inserts, with errors that say who must act (see `errors`)."""

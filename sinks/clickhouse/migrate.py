@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from importlib import resources
 from zoneinfo import ZoneInfo
 
@@ -37,10 +38,12 @@ RETENTION = {
     "alerts_now": "opened_at",
     "alert_deliveries": "at",
     "feed_health": "at",
-    "rejected": "received_at",
 }
 #: one node, nothing replicated
 ONE_NODE = Layout()
+#: what `rejected_retention_days` empties: bytes as they came, with whatever they hold. By the clock of the database,
+#: from when they came into this table, whatever time it was in the records, or in a simulated city.
+REJECTED = {"rejected": "stored_at"}
 
 
 class Migration(Struct, frozen=True):
@@ -76,9 +79,11 @@ def migrate(
     timezone: str,
     retention_days: int = 0,
     migrations: list[Migration] | None = None,
+    rejected_days: int | None = None,
 ) -> list[str]:
     """Bring `database` up to date and set how long rows are kept; gives the names of the migrations applied now.
 
+    Days: 0 is for ever; `rejected_days` None leaves the dead letters' as they are.
     Raises UsageError if an applied migration was edited, or is newer than this program, or if there is no cluster as
     it is configured.
     """
@@ -96,7 +101,9 @@ def migrate(
                 client.command(statement)
             client.insert(database, "migrations", _record(migration))
             done.append(migration.name)
-    _keep(client, database, retention_days)
+    _keep(client, database, RETENTION, retention_days)
+    if rejected_days is not None:
+        _keep(client, database, REJECTED, rejected_days)
     return done
 
 
@@ -108,7 +115,9 @@ def pending(client: Client, database: str) -> list[str]:
     return [migration.name for migration in shipped() if migration.number not in applied]
 
 
-def script(layout: Layout, database: str, timezone: str, retention_days: int, names: list[str]) -> str:
+def script(
+    layout: Layout, database: str, timezone: str, retention_days: int, names: list[str], rejected_days: int = 0
+) -> str:
     """What `migrate` would run for the migrations `names`, with its records, for an administrator to read or to run."""
     parts = _opening(layout, database, timezone)
     for migration in shipped():
@@ -117,8 +126,9 @@ def script(layout: Layout, database: str, timezone: str, retention_days: int, na
             values = f"({migration.number}, '{migration.name}', '{migration.checksum}')"
             record = f"INSERT INTO {quote(database)}.migrations (number, name, checksum) VALUES {values}"  # noqa: S608
             parts += [f"-- {migration.name}\n{first}", *more, record]
-    if retention_days:
-        parts += [statement for table in RETENTION for statement in _ttl(layout, database, table, retention_days)]
+    for columns, days in ((RETENTION, retention_days), (REJECTED, rejected_days)):
+        for table, column in columns.items() if days else ():
+            parts += _ttl(layout, database, table, column, days)
     return "".join(f"{part};\n" for part in parts)
 
 
@@ -190,22 +200,21 @@ def _record(migration: Migration) -> pa.Table:
     )
 
 
-def _keep(client: Client, database: str, days: int) -> None:
-    """Set the TTL of every table of RETENTION where it is another one; 0 days: none."""
+def _keep(client: Client, database: str, columns: Mapping[str, str], days: int) -> None:
+    """Set the TTL of every one of these tables (by the column named) where it is another one; 0 days: none."""
     home = client.layout.home(database)
     tables = client.layout.system("tables")
     sql = f"SELECT name, engine_full FROM {tables} WHERE database = {{database:String}}"  # noqa: S608
     engines = dict(client.rows(sql, {"database": home}))
-    for table in RETENTION:
-        found = re.search(r"toIntervalDay\((\d+)\)", engines.get(table, ""))
-        now = int(found.group(1)) if found else 0
-        if table in engines and now != days:
-            for statement in _ttl(client.layout, database, table, days):
+    for table, column in columns.items():
+        found = re.search(r"TTL toDateTime\((\w+)\) \+ toIntervalDay\((\d+)\)", engines.get(table, ""))
+        now = (found.group(1), int(found.group(2))) if found else ("", 0)
+        if table in engines and now != ((column, days) if days else ("", 0)):
+            for statement in _ttl(client.layout, database, table, column, days):
                 client.command(statement)
 
 
-def _ttl(layout: Layout, database: str, table: str, days: int) -> list[str]:
-    aged = f"toDateTime({RETENTION[table]}) + toIntervalDay({days})"
-    change = f"MODIFY TTL {aged}" if days else "REMOVE TTL"
+def _ttl(layout: Layout, database: str, table: str, column: str, days: int) -> list[str]:
+    change = f"MODIFY TTL toDateTime({column}) + toIntervalDay({days})" if days else "REMOVE TTL"
     # the Distributed table in front, if there is one, has no part in it
     return layout.arranged(f"ALTER TABLE {quote(database)}.{table} {change}", database)[:1]

@@ -285,6 +285,7 @@ def rejected(rows: Sequence[Rejected], ingested_ms: Sequence[int]) -> Any:
             "reason": pa.array([row.reason for row in rows], TEXT),
             "detail": pa.array([row.detail for row in rows], TEXT),
             "raw": pa.array([row.raw for row in rows], pa.binary()),
+            "message_key": pa.array([row.key for row in rows], pa.binary()),
             "received_at": times([row.received_at_ms for row in rows]),
             "ingested_at": times(ingested_ms),
         }

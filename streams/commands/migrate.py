@@ -37,7 +37,13 @@ def migrate_command(
             click.echo(_planned(settings, everything), nl=False)
             return
         target = settings.clickhouse
-        done = migrate(connect(target), target.database, settings.city.timezone, target.retention_days)
+        done = migrate(
+            connect(target),
+            target.database,
+            settings.city.timezone,
+            target.retention_days,
+            rejected_days=target.rejected_retention_days,
+        )
     except QuanyuError as error:
         fail(error)
     if as_json:
@@ -58,4 +64,5 @@ def _planned(settings: configuration.Settings, everything: bool) -> str:
         names = pending(client, target.database)
         client.close()
     layout = Layout(target.cluster, target.shard)
-    return script(layout, target.database, settings.city.timezone, target.retention_days, names)
+    days, rejected_days = target.retention_days, target.rejected_retention_days
+    return script(layout, target.database, settings.city.timezone, days, names, rejected_days)

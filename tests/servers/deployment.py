@@ -108,6 +108,7 @@ class City(Struct):
             "QUANYU__KAFKA__STATE_TOPIC": f"{self.name}.state",
             "QUANYU__KAFKA__WATERMARK_TOPIC": f"{self.name}.watermark",
             "QUANYU__LIVE__SNAPSHOT_S": "2",
+            "QUANYU__KAFKA__REJECTED_TOPIC": self.rejected,
             # the simulated days are long past, and always the same
             "QUANYU__KAFKA__RETENTION_DAYS": "36500",
             "QUANYU__KAFKA__HEARTBEAT_CLOCK": "events",
@@ -123,6 +124,11 @@ class City(Struct):
     def log(self) -> str:
         """Topic of the city's log."""
         return f"{self.name}.log"
+
+    @property
+    def rejected(self) -> str:
+        """Topic of the dead letters."""
+        return f"{self.name}.rejected"
 
     @property
     def raw(self) -> list[str]:
@@ -209,11 +215,11 @@ class City(Struct):
 
     def committed(self, *topics: str) -> int:
         """Records the group has committed, over all partitions."""
-        return sum(done for done, _ in self._offsets(topics))
+        return sum(done for done, _ in self.offsets(*topics))
 
     def left(self) -> int:
         """Records that are not yet done: raw ones without an envelope, envelopes without stored rows."""
-        return sum(end - done for done, end in self._offsets((*self.raw, self.log)))
+        return sum(end - done for done, end in self.offsets(*self.raw, self.log))
 
     def wait_stored(self, worker: Worker, seconds: float = 120) -> None:
         """Until everything on the topics is stored. Fails at once when the worker ends."""
@@ -224,7 +230,8 @@ class City(Struct):
 
         wait("all is stored", done, seconds)
 
-    def _offsets(self, topics: tuple[str, ...]) -> list[tuple[int, int]]:
+    def offsets(self, *topics: str) -> list[tuple[int, int]]:
+        """(committed, end) of each partition of each topic, in order."""
         consumer = KafkaConsumer(bootstrap_servers=self.servers, group_id=self.name, enable_auto_commit=False)
         try:
             parts = [TopicPartition(t, p) for t in topics for p in sorted(consumer.partitions_for_topic(t) or ())]

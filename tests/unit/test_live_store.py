@@ -129,9 +129,9 @@ def test_a_bug_of_the_sink_is_raised() -> None:
 def test_the_outbox_keeps_the_order_and_tells_when_all_are_out() -> None:
     sent: list[str] = []
 
-    async def publish(topic: str, value: bytes) -> None:
+    async def publish(topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
         await asyncio.sleep(0)
-        sent.append(f"{topic} {value.decode()}")
+        sent.append(f"{topic}/{partition} {value.decode()}")
 
     outbox = Outbox(publish)
 
@@ -147,13 +147,13 @@ def test_the_outbox_keeps_the_order_and_tells_when_all_are_out() -> None:
         await over.wait()
 
     while_running(work(), outbox.run)
-    assert sent == ["log 1", "log 2", "then"]
+    assert sent == ["log/0 1", "log/0 2", "then"]
 
 
 def test_a_message_that_fails_is_not_overtaken() -> None:
     sent: list[bytes] = []
 
-    async def publish(topic: str, value: bytes) -> None:
+    async def publish(topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
         if value == b"bad":
             raise OSError("no broker")
         sent.append(value)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from schemas import Envelope, TooMuchBadData
+from schemas import Envelope, Rejected, TooMuchBadData, Unreachable
 from schemas.rows import Rows
 from sinks.memory import MemorySink
 from streams.assemble import Assembly, assemble
@@ -35,6 +35,8 @@ from tests.build import envelopes as build
 MINUTE_MS = 60_000
 encode = msgspec.msgpack.encode
 NOW = DAY0 + 90 * MINUTE_MS
+#: one for all: a queue belongs to the loop that it was first waited for in
+LOOP = asyncio.Runner()
 SETTINGS = Settings(sources={"110": Source(mapping="110", topic="raw.110", partitions=1)})
 
 
@@ -63,9 +65,10 @@ class Event:
 class Bench:
     """Both workers on a memory sink; the log is a list."""
 
-    def __init__(self, settings: Settings = SETTINGS) -> None:
-        self.sink = MemorySink()
+    def __init__(self, settings: Settings = SETTINGS, sink: MemorySink | None = None) -> None:
+        self.sink = sink or MemorySink()
         self.log: list[bytes] = []
+        self.letters: list[tuple[bytes | None, bytes]] = []
         self.stored: list[Rows] = []
         self.assembly: Assembly = assemble(settings, b"a key of the tests")
         self.store, self.outbox = Store(self.sink, Health()), Outbox(self._publish)
@@ -75,8 +78,11 @@ class Bench:
         snapshots = Snapshots(self.assembly, self._send, lambda: NOW)
         self.city = CityWorker(self.assembly, self.store, self.outbox, snapshots, watch, lambda: NOW)
 
-    async def _publish(self, topic: str, value: bytes) -> None:
-        self.log.append(value)
+    async def _publish(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
+        if topic == self.assembly.settings.kafka.rejected_topic:
+            self.letters.append((key, value))
+        else:
+            self.log.append(value)
 
     async def _send(self, topic: str, key: bytes, value: bytes | None) -> None:
         self.state.append((key, value))
@@ -99,7 +105,7 @@ class Bench:
             for task in done:
                 task.result()
 
-        asyncio.run(run())
+        LOOP.run(run())
 
 
 def call(number: int, **fields: Any) -> bytes:
@@ -185,6 +191,70 @@ def test_the_city_shows_how_stale_its_feeds_are() -> None:
     bench.take(bench.city, [Event("signals.located", [Record(n, value) for n, value in enumerate(log)])])
     assert REGISTRY.get_sample_value("quanyu_feed_staleness_seconds", {"source": "110"}) == (NOW - last) / 1000
     assert REGISTRY.get_sample_value("quanyu_feed_alert", {"source": "110"}) == 0.0
+
+
+class Outage(MemorySink):
+    """Does not answer the first calls, and notes what was on the log at each."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+        self.log: list[bytes] = []
+        self.seen: list[int] = []
+
+    def write(self, rows: Rows) -> None:
+        if len(rows) and len(self.seen) < self.calls:
+            self.seen.append(len(self.log))
+            raise Unreachable("gone", "没有响应", retry_after_s=0.001)
+        super().write(rows)
+
+
+def test_dead_letters_are_stored_before_the_log_covers_them_and_nothing_overtakes() -> None:
+    """What the log covers is dropped when it is offered again: a letter that was not stored then would be lost.
+
+    offsets   0 good  1 bad | 2 good    the database is gone     log: nothing          acked: nothing
+                                        it is back               log: 0..1, 2..2       acked: both
+    """
+    bench = Bench(sink=(sink := Outage(3)))
+    sink.log = bench.log
+    events = [Event("raw.110", [Record(0, call(0)), Record(1, b"{")]), Event("raw.110", [Record(2, call(2))])]
+    bench.take(bench.intake, events)
+    assert sink.seen == [0, 0, 0]
+    envelopes = list(map(msgspec.msgpack.Decoder(Envelope).decode, bench.log))
+    assert [(e.first_offset, e.last_offset, e.offsets) for e in envelopes] == [(0, 1, [0]), (2, 2, [2])]
+    assert bench.sink.counts()["rejected"] == 1
+
+
+def test_the_topic_gets_each_letter_whole_under_its_position() -> None:
+    bench = Bench()
+    bad = b'{"a":\xff'
+    bench.take(bench.intake, [Event("raw.110", [Record(5, bad, b"a key"), Record(6, call(1)), Record(7, None)])])
+    letters = {key: msgspec.json.decode(value, type=Rejected) for key, value in bench.letters}
+    assert list(letters) == [b"raw.110/0/5", b"raw.110/0/7"]
+    assert (letters[b"raw.110/0/5"].raw, letters[b"raw.110/0/5"].key) == (bad, b"a key")
+    assert set(letters.values()) == set(bench.sink.rejected.values())
+
+
+def test_without_the_topic_a_letter_is_not_acked() -> None:
+    class Gone(Bench):
+        async def _publish(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
+            if topic == SETTINGS.kafka.rejected_topic:
+                raise OSError("no such topic")
+            await super()._publish(topic, partition, value, key)
+
+    bench, event = Gone(), Event("raw.110", [Record(0, call(0)), Record(1, b"{")])
+    with pytest.raises(OSError, match="no such topic"):
+        bench.take(bench.intake, [event])
+    assert not event.acked
+    assert bench.log == []
+
+
+def test_no_topic_no_messages() -> None:
+    kafka = msgspec.structs.replace(SETTINGS.kafka, rejected_topic="")
+    bench = Bench(msgspec.structs.replace(SETTINGS, kafka=kafka))
+    bench.take(bench.intake, [Event("raw.110", [Record(0, b"{")])])
+    assert bench.letters == []
+    assert len(bench.log) == bench.sink.counts()["rejected"] == 1
 
 
 def log_events(spans: Sequence[tuple[int, int]]) -> list[Event]:

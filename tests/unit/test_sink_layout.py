@@ -47,7 +47,7 @@ def test_the_engine_understands_every_statement(layout: Layout, chdb: Client) ->
     for statement in statements(layout):
         tree = [line for (line,) in chdb.rows(f"EXPLAIN AST {statement}")]
         assert re.match(r"(Create|Alter|Insert|Drop)\w*Query", tree[0]), statement
-        changes = re.match("CREATE|ALTER", statement) is not None
+        changes = re.match("CREATE|ALTER|DROP", statement) is not None
         assert (" ON CLUSTER " in formatted(chdb, statement)) == (changes and bool(layout.cluster)), statement
 
 
@@ -74,11 +74,12 @@ def test_on_a_shard_the_tables_stand_behind_distributed_ones_of_their_names(chdb
         if (match := re.match(r"CREATE OR REPLACE TABLE city\.(\w+) ON CLUSTER province ENGINE = (.+)", s))
     }
     names = re.findall(r"CREATE (?:OR REPLACE )?(?:TABLE|VIEW) (?:IF NOT EXISTS )?city_local\.(\w+)", "\n".join(home))
-    assert len(front) == len(names) and set(made) == set(names)
+    assert set(made) == set(names)
     assert all(engine == f"Distributed('north', 'city_local', '{name}')" for name, engine in made.items())
     others = [s for s in text if s not in front and s not in home]
     assert others[0].startswith("CREATE DATABASE IF NOT EXISTS city ON CLUSTER province")
-    assert all(s.startswith("INSERT INTO city.migrations") for s in others[1:]) and len(others) == 1 + len(NAMES)
+    rest = [s for s in others[1:] if not re.match(r"(DROP|ALTER) TABLE ", s)]
+    assert all(s.startswith("INSERT INTO city.migrations") for s in rest) and len(rest) == len(NAMES)
 
 
 def test_the_same_rows_end_on_a_shard_as_on_one_node(sharded: dict[str, Any]) -> None:
@@ -144,13 +145,13 @@ def test_migrate_prints_what_would_run(cli: Quanyu, chdb: Client) -> None:
     name = fresh_database()
     place = [f"clickhouse.database={name}"]
     before = cli("migrate", "--sql", settings=place)
-    assert before.exit_code == 0 and before.stdout == script(Layout(), name, ZONE, 0, NAMES)
+    assert before.exit_code == 0 and before.stdout == script(Layout(), name, ZONE, 0, NAMES, 30)
     assert not chdb.rows("SELECT 1 FROM system.databases WHERE name = {n:String}", {"n": name})
     migrate(chdb, name, ZONE)
     assert "0001" not in cli("migrate", "--sql", settings=place).stdout
     cluster = [*place, "clickhouse.cluster=province", "clickhouse.shard=north", "clickhouse.retention_days=9"]
     printed = cli("migrate", "--sql", "--all", settings=cluster)
-    assert printed.stdout == script(SHARDED, name, ZONE, 9, NAMES)
+    assert printed.stdout == script(SHARDED, name, ZONE, 9, NAMES, 30)
     assert cli("migrate", "--all").exit_code == cli("migrate", "--sql", "--json").exit_code == 2
     alone = cli("migrate", "--sql", "--all", settings=["clickhouse.shard=north"])
     assert alone.exit_code == 2 and "needs clickhouse.cluster" in alone.stderr
