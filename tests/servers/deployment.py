@@ -29,6 +29,8 @@ from tests.servers.broker import free_port
 
 SOURCES = ("110", "12345", "grid", "sensor")
 PARTITIONS = 2
+#: 2026-03-05 in the city's zone: behind all that the simulated days bring
+DAY5 = 1_772_640_000_000
 #: reports of the simulated day
 RATE = 12_000
 

@@ -10,13 +10,10 @@ import pytest
 
 from streams.kafka import producing
 from streams.state_topic import MANIFEST, read
-from tests.servers.deployment import City, Worker, wait
+from tests.servers.deployment import DAY5, City, Worker, wait
 from tests.servers.test_live_outages import MEMORY, check
 
 pytestmark = pytest.mark.servers
-
-#: 2026-03-05 in the city's zone: behind all that the simulated days bring
-DAY5 = 1_772_640_000_000
 
 NewCity = Callable[[str, dict[str, str]], City]
 
@@ -35,7 +32,7 @@ def shown(city: City) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def stopped(new_city: NewCity) -> City:
     """A city whose first worker has stored half of the day and was told to stop."""
-    city = new_city("state", MEMORY)
+    city = new_city("state", dict(MEMORY))
     city.prepare()
     city.simulate()
     first = city.start()
