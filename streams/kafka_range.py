@@ -55,7 +55,7 @@ class _Part:
 
     def open(self, servers: str, batch_size: int) -> None:
         """Connect and go to the start."""
-        self.consumer = _consumer(servers, max_poll_records=batch_size)
+        self.consumer = consumer(servers, max_poll_records=batch_size)
         self.consumer.assign([self.partition])
         self.consumer.seek(self.partition, self.position)
 
@@ -73,7 +73,8 @@ class _Part:
         return bool(self.records)
 
 
-def _consumer(servers: str, **options: Any) -> KafkaConsumer:
+def consumer(servers: str, **options: Any) -> KafkaConsumer:
+    """A consumer of no group: whoever makes it says where it reads, and closes it."""
     return KafkaConsumer(
         bootstrap_servers=bootstrap(servers),
         bootstrap_timeout_ms=int(CONNECT_S * 1000),
@@ -130,28 +131,48 @@ def ends_of_range(servers: str, topic: str, from_ms: int | None = None, to_ms: i
         return {part.partition.partition: part.end - 1 for part in _look(servers, topic, from_ms, to_ms)}
 
 
+class Span(Struct, frozen=True):
+    """First kept offset of a topic of one partition, and the one behind its last record."""
+
+    first: int
+    end: int
+
+
+def span(servers: str, topic: str) -> Span:
+    """Of a topic of one partition. Raises UsageError when it does not exist."""
+    with kafka_errors(servers, f"looking at {topic}"), closing(consumer(servers)) as source:
+        if not source.partitions_for_topic(topic):
+            raise _no_topic(topic)
+        partition = TopicPartition(topic, 0)
+        return Span(source.beginning_offsets([partition])[partition], source.end_offsets([partition])[partition])
+
+
+def _no_topic(topic: str) -> UsageError:
+    return UsageError(
+        f"Kafka has no topic {topic}; check sources.*.topic, or run `quanyu topics create`",
+        f"Kafka 上没有主题 {topic}；请检查 sources.*.topic，或运行 `quanyu topics create`",
+    )
+
+
 def _look(servers: str, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
-    with closing(_consumer(servers)) as consumer:
-        return _span(consumer, topic, from_ms, to_ms)
+    with closing(consumer(servers)) as source:
+        return _parts(source, topic, from_ms, to_ms)
 
 
-def _span(consumer: KafkaConsumer, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
+def _parts(source: KafkaConsumer, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
     """Partitions with their first and end offset in the span; those without records left out."""
-    numbers = consumer.partitions_for_topic(topic)
+    numbers = source.partitions_for_topic(topic)
     if not numbers:
-        raise UsageError(
-            f"Kafka has no topic {topic}; check sources.*.topic, or run `quanyu topics create`",
-            f"Kafka 上没有主题 {topic}；请检查 sources.*.topic，或运行 `quanyu topics create`",
-        )
+        raise _no_topic(topic)
     partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
-    first, end = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    first, end = source.beginning_offsets(partitions), source.end_offsets(partitions)
     start = dict(first)
     if from_ms is not None:
-        found = consumer.offsets_for_times(dict.fromkeys(partitions, from_ms))
+        found = source.offsets_for_times(dict.fromkeys(partitions, from_ms))
         _check_kept(topic, from_ms, first, end, found)
         start = {p: found[p].offset if found[p] else end[p] for p in partitions}
     if to_ms is not None:
-        found = consumer.offsets_for_times(dict.fromkeys(partitions, to_ms))
+        found = source.offsets_for_times(dict.fromkeys(partitions, to_ms))
         end = {p: min(end[p], found[p].offset) if found[p] else end[p] for p in partitions}
     return [_Part(p, start[p], end[p]) for p in partitions if start[p] < end[p]]
 
@@ -213,6 +234,7 @@ def _batch(records: list[Any], topic: str, source: str, now_ms: int) -> RawBatch
         offsets=[record.offset for record in records],
         received_at_ms=[record.timestamp for record in records],
         now_ms=now_ms,
+        keys=[record.key for record in records],
     )
 
 
@@ -232,8 +254,8 @@ class Reach(Struct, frozen=True):
 
 def reach(servers: str, topic: str, times_ms: Iterable[int]) -> Reach:
     """Look at a topic of one partition. Raises UsageError if it is none, Unreachable when Kafka does not answer."""
-    with kafka_errors(servers, f"looking at {topic}"), closing(_consumer(servers)) as consumer:
-        numbers = consumer.partitions_for_topic(topic)
+    with kafka_errors(servers, f"looking at {topic}"), closing(consumer(servers)) as source:
+        numbers = source.partitions_for_topic(topic)
         if numbers != {0}:
             raise UsageError(
                 f"Kafka has no topic {topic} of one partition; check kafka.log_topic, or run `quanyu topics create`",
@@ -242,10 +264,10 @@ def reach(servers: str, topic: str, times_ms: Iterable[int]) -> Reach:
         part = TopicPartition(topic, 0)
 
         def found(at_ms: int) -> Any:
-            return consumer.offsets_for_times({part: at_ms})[part]
+            return source.offsets_for_times({part: at_ms})[part]
 
         kept = found(0)
-        first, end = consumer.beginning_offsets([part])[part], consumer.end_offsets([part])[part]
+        first, end = source.beginning_offsets([part])[part], source.end_offsets([part])[part]
         at = {at_ms: hit.offset if (hit := found(at_ms)) else None for at_ms in times_ms}
         return Reach(first, end, kept.timestamp if kept else None, at)
 

@@ -6,7 +6,7 @@
     the day, and those that the rows touch --recount in the database--> rows of grid_counts that were wrong
 
 It may run while live writes: it moves nothing that live still remembers, and live never writes what it has forgotten
-with a version as high. One reconcile at a time. See docs/decisions/0011.
+with a version as high. One reconcile at a time. See docs/decisions/0014.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 
 import click
 import msgspec
@@ -17,6 +18,8 @@ from streams.kafka import check_topics
 from streams.live_store import Health
 from streams.metrics import RoomMeter
 from streams.runner import quiet_gc
+from streams.snapshots import rules_of
+from streams.state_topic import check_state
 
 STAGES = ("intake", "city")
 
@@ -44,17 +47,21 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
                 "all workers need the same one",
                 "缺少来电人散列密钥：请设置 QUANYU__INTAKE__CALLER_KEY 或 intake.caller_key_file；所有进程必须相同",
             )
+        signal.signal(signal.SIGTERM, _stopped)  # until the worker listens itself: there is nothing to finish yet
         logs.configure(settings.log.level)
         _hush(settings.log.level)
         check_topics(settings)
         assembly = assemble(settings, settings.intake.caller_key.encode(), meter=RoomMeter())
+        if "city" in chosen:
+            rules = rules_of(settings, assembly.grids.layers, assembly.versions)
+            check_state(settings.kafka.servers, settings.kafka.state_topic, rules)
         sink = open_sink(settings.clickhouse, assembly.grids.layers, settings.city.timezone)
         from streams.live import run
 
         health = Health()
         endpoint = None
         if settings.metrics.port:
-            endpoint = metrics.serve(settings.metrics.host, settings.metrics.port, lambda: health.ready)
+            endpoint = metrics.serve(settings.metrics.host, settings.metrics.port, lambda: health.unready)
         logs.get().info("live", stages=list(chosen), versions=msgspec.structs.asdict(assembly.versions))
         quiet_gc()
         try:
@@ -66,6 +73,10 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
         fail(bad_data(error, options_of("", config, overrides)))
     except QuanyuError as error:
         fail(error)
+
+
+def _stopped(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.recount.simulated import Recount
-from tests.servers.deployment import City
+from tests.servers.deployment import DAY5, City
 from tests.servers.recounted import hold, reasons, recount
 
 pytestmark = pytest.mark.servers
@@ -25,6 +25,8 @@ def city(new_city: Callable[[str, dict[str, str]], City]) -> City:
     city.simulate()
     worker = city.start()
     worker.wait_ready()
+    city.wait_stored(worker)
+    city.tell_time(DAY5)
     city.wait_stored(worker)
     assert worker.stop() == 0, worker.said
     return city
