@@ -18,7 +18,9 @@ from kafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 from msgspec import Struct
 
 from schemas import RawBatch, Tick, UsageError
-from streams.kafka import CONNECT_S, bootstrap, kafka_errors
+from streams.kafka import CONNECT_S, admin, kafka_errors
+from streams.kafka_security import TOPIC, client_options, not_allowed
+from streams.settings import Kafka
 
 #: key of a control record: its value is a time (ASCII, ms UTC) the partition's writer has reached
 TICK_KEY = b"quanyu.tick"
@@ -53,9 +55,9 @@ class _Part:
         self.end = end
         self.records: deque[Any] = deque()
 
-    def open(self, servers: str, batch_size: int) -> None:
+    def open(self, kafka: Kafka, batch_size: int) -> None:
         """Connect and go to the start."""
-        self.consumer = _consumer(servers, max_poll_records=batch_size)
+        self.consumer = _consumer(kafka, max_poll_records=batch_size)
         self.consumer.assign([self.partition])
         self.consumer.seek(self.partition, self.position)
 
@@ -73,10 +75,9 @@ class _Part:
         return bool(self.records)
 
 
-def _consumer(servers: str, **options: Any) -> KafkaConsumer:
+def _consumer(kafka: Kafka, **options: Any) -> KafkaConsumer:
     return KafkaConsumer(
-        bootstrap_servers=bootstrap(servers),
-        bootstrap_timeout_ms=int(CONNECT_S * 1000),
+        **client_options(kafka, CONNECT_S),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -88,7 +89,7 @@ def _consumer(servers: str, **options: Any) -> KafkaConsumer:
 
 
 def read_range(
-    servers: str,
+    kafka: Kafka,
     topic: str,
     source: str,
     from_ms: int | None = None,
@@ -101,19 +102,19 @@ def read_range(
     """Records whose broker time lies in [from_ms, to_ms) (None: from the first kept, to the end as of now).
 
     Yields RawBatch (at most `batch_size` records of one partition of `topic`; `now_ms` is passed on) and PartitionTick,
-    in offset order within a partition. Raises UsageError when the topic does not exist or when its retention has
-    eaten part of the span (saying which partitions), Unreachable when Kafka does not answer.
+    in offset order within a partition. Raises UsageError when the topic does not exist, when this user may not read it
+    or when its retention has eaten part of the span (saying which partitions), Unreachable when Kafka does not answer.
     """
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         raise UsageError(
             f"empty range: {_iso(from_ms)} is not before {_iso(to_ms)}",
             f"时间范围为空：{_iso(from_ms)} 不早于 {_iso(to_ms)}",
         )
-    with kafka_errors(servers, f"reading {topic}"), ExitStack() as opened:
-        parts = _look(servers, topic, from_ms, to_ms)
+    with kafka_errors(kafka, f"reading {topic}"), ExitStack() as opened:
+        parts = _look(kafka, topic, from_ms, to_ms)
         try:
             for part in parts:
-                part.open(servers, batch_size)
+                part.open(kafka, batch_size)
                 opened.callback(part.consumer.close, autocommit=False)
             while parts := [part for part in parts if part.fill()]:
                 yield from _doors(_take(parts, batch_size, ahead_ms), topic, source, now_ms)
@@ -124,25 +125,22 @@ def read_range(
             ) from error
 
 
-def ends_of_range(servers: str, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, int]:
+def ends_of_range(kafka: Kafka, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, int]:
     """Offset of the last record in the range, for each partition that has any. Raises as `read_range` does."""
-    with kafka_errors(servers, f"reading {topic}"):
-        return {part.partition.partition: part.end - 1 for part in _look(servers, topic, from_ms, to_ms)}
+    with kafka_errors(kafka, f"reading {topic}"):
+        return {part.partition.partition: part.end - 1 for part in _look(kafka, topic, from_ms, to_ms)}
 
 
-def _look(servers: str, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
-    with closing(_consumer(servers)) as consumer:
-        return _span(consumer, topic, from_ms, to_ms)
+def _look(kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
+    with closing(_consumer(kafka)) as consumer:
+        return _span(consumer, kafka, topic, from_ms, to_ms)
 
 
-def _span(consumer: KafkaConsumer, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
+def _span(consumer: KafkaConsumer, kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
     """Partitions with their first and end offset in the span; those without records left out."""
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
-        raise UsageError(
-            f"Kafka has no topic {topic}; check sources.*.topic, or run `quanyu topics create`",
-            f"Kafka 上没有主题 {topic}；请检查 sources.*.topic，或运行 `quanyu topics create`",
-        )
+        raise _not_there(kafka, topic)
     partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
     first, end = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
     start = dict(first)
@@ -154,6 +152,18 @@ def _span(consumer: KafkaConsumer, topic: str, from_ms: int | None, to_ms: int |
         found = consumer.offsets_for_times(dict.fromkeys(partitions, to_ms))
         end = {p: min(end[p], found[p].offset) if found[p] else end[p] for p in partitions}
     return [_Part(p, start[p], end[p]) for p in partitions if start[p] < end[p]]
+
+
+def _not_there(kafka: Kafka, topic: str) -> UsageError:
+    """A topic that is hidden from this user looks to a consumer like one that is not there."""
+    with admin(kafka, f"reading {topic}") as client:
+        (found,) = client.describe_topics([topic])
+    if found["error_code"] == TOPIC:
+        return not_allowed(kafka, "reading", f"READ topic {topic}")
+    return UsageError(
+        f"Kafka has no topic {topic}; check sources.*.topic, or run `quanyu topics create`",
+        f"Kafka 上没有主题 {topic}；请检查 sources.*.topic，或运行 `quanyu topics create`",
+    )
 
 
 def _check_kept(topic: str, from_ms: int, first: dict[Any, int], end: dict[Any, int], found: dict[Any, Any]) -> None:

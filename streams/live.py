@@ -28,9 +28,10 @@ from schemas.rows import Rows
 from sinks.base import Sink
 from streams import logs, metrics
 from streams.assemble import Assembly
-from streams.batches import TP, Consumer, RecordBatch, batch_app, batch_topic, process_of, taken
+from streams.batches import TP, Consumer, RecordBatch, batch_app, batch_topic, credentials, process_of, taken
 from streams.envelopes import messages, steps
 from streams.kafka_range import TICK_KEY
+from streams.kafka_security import refusal
 from streams.live_store import Health, Outbox, Store
 from streams.pipeline import heartbeat
 from streams.runner import BadShare
@@ -71,6 +72,7 @@ def build_app(
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=SESSION_S / 4,
         producer_compression_type=None,
+        **credentials(kafka),
     )
 
     async def publish(topic: str, partition: int, value: bytes) -> None:
@@ -111,7 +113,7 @@ def run(assembly: Assembly, sink: Sink, now: Callable[[], int], stages: tuple[st
             _close(sink)
             return
     if isinstance(app.crash_reason, BaseException):
-        raise app.crash_reason
+        raise refusal(app.crash_reason, assembly.settings.kafka, "working") or app.crash_reason
     raise SystemExit(1)
 
 

@@ -38,6 +38,7 @@ class Where(Struct, frozen=True):
     batch_rows: int = 10_000
     batch_s: float = 1.0
     retention_days: int = 0
+    ca_file: str = ""
 
 
 def empty(client: Client, database: str) -> None:

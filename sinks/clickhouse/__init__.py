@@ -5,12 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from sinks.clickhouse import dead_letters, runs
+from sinks.clickhouse import dead_letters, runs, users
 from sinks.clickhouse.client import Client, Config, connect
 from sinks.clickhouse.migrate import migrate, pending
 from sinks.clickhouse.writer import ClickHouseSink
 
-__all__ = ["ClickHouseSink", "Client", "Config", "connect", "dead_letters", "migrate", "open_sink", "pending", "runs"]
+__all__ = [
+    "ClickHouseSink",
+    "Client",
+    "Config",
+    "connect",
+    "dead_letters",
+    "migrate",
+    "open_sink",
+    "pending",
+    "runs",
+    "users",
+]
 
 
 def open_sink(

@@ -18,6 +18,7 @@ from msgspec import Struct
 from schemas import UsageError
 from sinks.clickhouse.client import Client, quote
 
+EXISTS = "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'migrations'"
 #: what `retention_days` empties, and the time that a row's age is counted from. Event times: the same row always
 #: goes at the same moment, from every order it stands in.
 RETENTION = {
@@ -78,11 +79,13 @@ def migrate(
     """
     ZoneInfo(timezone)
     known = shipped() if migrations is None else migrations
-    client.command(f"CREATE DATABASE IF NOT EXISTS {quote(database)} ENGINE = Atomic")
-    client.command(
-        f"CREATE TABLE IF NOT EXISTS {quote(database)}.migrations (number UInt32, name String, checksum String, "
-        f"applied_at DateTime64(3, '{timezone}') DEFAULT now64(3)) ENGINE = ReplacingMergeTree ORDER BY number"
-    )
+    # looked at first: a user who only writes may not even ask for what is there already
+    if not client.rows(EXISTS, {"database": database}):
+        client.command(f"CREATE DATABASE IF NOT EXISTS {quote(database)} ENGINE = Atomic")
+        client.command(
+            f"CREATE TABLE IF NOT EXISTS {quote(database)}.migrations (number UInt32, name String, checksum String, "
+            f"applied_at DateTime64(3, '{timezone}') DEFAULT now64(3)) ENGINE = ReplacingMergeTree ORDER BY number"
+        )
     applied = {number: (name, checksum) for number, name, checksum in _applied(client, database)}
     _check(known, applied, client.where, database)
     done = []

@@ -88,7 +88,7 @@ def _checks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         (say("mappings and grids", "映射与网格"), stages),
         (say("caller key", "来电人密钥"), secret),
         ("ClickHouse", clickhouse),
-        ("Kafka", lambda: ", ".join(reachable(settings.kafka.servers, LOOK_S))),
+        ("Kafka", lambda: ", ".join(reachable(settings.kafka, LOOK_S))),
     ]
 
 

@@ -13,10 +13,12 @@ from streams import logs, metrics
 from streams import settings as configuration
 from streams.assemble import assemble
 from streams.commands.base import bad_data, configured, fail, options_of, wall_ms
-from streams.kafka import check_topics
+from streams.kafka import check_group, check_topics
 from streams.live_store import Health
 from streams.metrics import RoomMeter
 from streams.runner import quiet_gc
+from streams.settings import Settings
+from streams.settings_secrets import values as secret_values
 
 STAGES = ("intake", "city")
 
@@ -44,9 +46,10 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
                 "all workers need the same one",
                 "缺少来电人散列密钥：请设置 QUANYU__INTAKE__CALLER_KEY 或 intake.caller_key_file；所有进程必须相同",
             )
-        logs.configure(settings.log.level)
+        logs.configure(settings.log.level, secret_values(settings))
         _hush(settings.log.level)
-        check_topics(settings)
+        check_topics(settings, _needs(settings, chosen))
+        check_group(settings.kafka)
         assembly = assemble(settings, settings.intake.caller_key.encode(), meter=RoomMeter())
         sink = open_sink(settings.clickhouse, assembly.grids.layers, settings.city.timezone)
         from streams.live import run
@@ -66,6 +69,17 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
         fail(bad_data(error, options_of("", config, overrides)))
     except QuanyuError as error:
         fail(error)
+
+
+def _needs(settings: Settings, stages: tuple[str, ...]) -> list[tuple[str, str]]:
+    """What a worker of these stages does with which topic; docker/kafka/acls.sh gives the same rights."""
+    kafka, needs = settings.kafka, []
+    if "intake" in stages:
+        needs += [("READ", source.topic) for source in settings.sources.values() if source.topic]
+        needs += [("WRITE", kafka.log_topic)]
+    if "city" in stages:
+        needs += [("READ", kafka.log_topic), ("WRITE", kafka.late_topic)]
+    return needs
 
 
 def _is_news(record: logging.LogRecord) -> bool:

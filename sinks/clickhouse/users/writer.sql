@@ -1,0 +1,5 @@
+-- quanyu_writer: `quanyu live`. It stores rows and counts them; it makes, changes and drops nothing.
+-- 实时进程：只读写数据，不能建表、改表、删表。
+CREATE USER IF NOT EXISTS quanyu_writer IDENTIFIED WITH sha256_hash BY 'SHA256_OF_ITS_PASSWORD' HOST ANY;
+
+GRANT SELECT, INSERT ON {database}.* TO quanyu_writer;
