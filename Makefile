@@ -35,10 +35,10 @@ lint: install-dev
 test: lint
 	$(BIN)/python -m pytest tests -n 2 -m "not servers and not shared"
 
-# Real servers (Kafka from Maven Central: Java 17 and Maven; ClickHouse's engine behind HTTP) and the evaluation data
-# that lies beside a developer's clone.
+# Real servers (Kafka from Maven Central: Java 17 and Maven; Prometheus from Debian; ClickHouse's engine behind HTTP)
+# and the evaluation data that lies beside a developer's clone.
 check: install-dev
-	$(MAKE) -C tests/servers kafka
+	$(MAKE) -C tests/servers kafka prometheus
 	$(BIN)/python -m pytest tests -m "servers or shared"
 
 # Figures, each with its goal; on a quiet machine.

@@ -138,10 +138,41 @@ class Alert(Struct, frozen=True):
     revision: int
     state: Annotated[str, Meta(description="open, closed")]
     level: str
-    subject_kind: Annotated[str, Meta(description="hotspot, repeat")]
+    subject_kind: Annotated[str, Meta(description="hotspot, repeat, feed")]
     subject_id: str
     opened_at_ms: int
     updated_at_ms: int
     cells: tuple[str, ...]
     category: str
     reason: str
+
+
+class FeedHealth(Struct, frozen=True):
+    """How a source's feed stands at a time: at every pane's end, and when that changes.
+
+    Times are arrivals: the broker's time stamp of a record, in a file the time of its report (docs/decisions/0012).
+    """
+
+    source: str
+    at_ms: Annotated[int, Meta(description="when it is so, by the clock of arrivals")]
+    state: Annotated[
+        str,
+        Meta(
+            description="starting (too little is known), ok, late (most come after lateness_s), thin (too few), silent "
+            "(none), unread (read only up to a time long past)"
+        ),
+    ]
+    since_ms: Annotated[int, Meta(description="since when it is in this state")]
+    opened_at_ms: Annotated[int, Meta(description="since when its alert is open; 0: none is")]
+    last_occurred_ms: Annotated[int, Meta(description="newest event; 0: none yet")]
+    last_arrived_ms: Annotated[int, Meta(description="newest arrival, refused ones too; 0: none yet")]
+    window_min: Annotated[int, Meta(description="minutes before at_ms that the counts are of")]
+    observed: Annotated[int, Meta(description="records taken in the window")]
+    expected: Annotated[float, Meta(description="records usual in these hours of the week; 0 while starting")]
+    score: Annotated[float, Meta(description="-log10 of the probability of so few; 0: not few")]
+    rejected: Annotated[int, Meta(description="records refused in the window")]
+    delay_p50_s: Annotated[float, Meta(description="arrival minus event in the window, median, to a fifth; -1: none")]
+    delay_p95_s: Annotated[float, Meta(description="the same, 95 %")]
+    expected_gap_s: Annotated[int, Meta(description="a silence that lasts longer is told; 0: none is")]
+    detail: Annotated[str, Meta(description="what is wrong, for a person; '' nothing")]
+    version: Annotated[int, Meta(description="number of rows of the source so far")]

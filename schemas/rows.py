@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from schemas.city import Alert, Change, HotSpot, Incident, Late, Pane, RepeatCluster
+from schemas.city import Alert, Change, FeedHealth, HotSpot, Incident, Late, Pane, RepeatCluster
 from schemas.signals import Rejected
 
 
@@ -24,6 +24,7 @@ class Rows(Struct, frozen=True):
     repeats: list[RepeatCluster] = []
     alerts: list[Alert] = []
     rejected: list[Rejected] = []
+    feeds: list[FeedHealth] = []
 
     def __len__(self) -> int:
         """Number of rows, all kinds together."""
@@ -31,4 +32,4 @@ class Rows(Struct, frozen=True):
 
 
 #: the kinds of rows, in the order in which sinks write them: dead letters first, what people are told last
-KINDS = ("rejected", "members", "late", "incidents", "panes", "hotspots", "repeats", "alerts")
+KINDS = ("rejected", "members", "late", "incidents", "panes", "hotspots", "repeats", "feeds", "alerts")

@@ -12,6 +12,9 @@ from msgspec import Meta, Struct
 
 SCHEMA_VERSION = 1
 
+#: `Envelope.watermark_ms` of an origin that has been read to its end and brings nothing more
+ENDED_MS = 2**61
+
 #: `Signal.revision` of a source that declares none: content and order of arrival then decide.
 UNDECLARED = -1
 
@@ -29,6 +32,7 @@ class RawBatch(Struct, frozen=True):
     received_at_ms: Annotated[list[int], Meta(description="broker time stamp of each record; empty: unknown (a file)")]
     now_ms: Annotated[int, Meta(description="the shell's clock when it read the batch; bounds times, never decides")]
     header: Annotated[tuple[str, ...], Meta(description="column names of a CSV file; empty: the mapping's")] = ()
+    keys: Annotated[list[bytes | None], Meta(description="message key of each record; empty: none (a file)")] = []
 
 
 class Signal(Struct, frozen=True, array_like=True, gc=False):
@@ -94,9 +98,10 @@ class Rejected(Struct, frozen=True):
     partition: int
     offset: int
     reason: Annotated[str, Meta(description="stable code, e.g. not_json, missing_field, time_in_future")]
-    detail: Annotated[str, Meta(description="field and value, for a person")]
+    detail: Annotated[str, Meta(description="field and value, for a person; long numbers are hidden")]
     raw: bytes
     received_at_ms: Annotated[int, Meta(description="broker time stamp, or the shell's clock for a file")]
+    key: Annotated[bytes, Meta(description="message key; empty: it had none")] = b""
 
 
 class Tick(Struct, frozen=True, gc=False):
@@ -122,12 +127,21 @@ class Envelope(Struct, frozen=True, array_like=True):
     partition: Annotated[int, Meta(description="origin: raw partition")]
     first_offset: Annotated[int, Meta(description="first raw offset the batch covers (rejected ones too)")]
     last_offset: Annotated[int, Meta(description="last one; first - 1 in a heartbeat")]
-    ingested_at_ms: Annotated[int, Meta(description="wall clock of the intake stage; stored, never decides")]
+    ingested_at_ms: Annotated[
+        int,
+        Meta(description="wall clock of the intake stage; of a heartbeat: it was read to its end then, 0 no clock"),
+    ]
     located: list[Located]
     offsets: Annotated[list[int], Meta(description="raw offset of each located signal")]
     watermark_ms: Annotated[int, Meta(description="tick: the origin will bring nothing older; 0 none given")] = 0
     versions: Versions = Versions()
     schema_version: int = SCHEMA_VERSION
+    rejected: Annotated[list[int], Meta(description="raw offset of each record of the batch that was refused")] = []
+
+    @property
+    def heartbeat(self) -> bool:
+        """Whether it covers no record and only tells time."""
+        return self.last_offset < self.first_offset
 
     @property
     def origin(self) -> str:

@@ -33,6 +33,7 @@ TABLES = (
     "repeat_clusters",
     "alerts",
     "rejected",
+    "feed_health",
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec import structs
 from msgspec.msgpack import encode
 
-from schemas import Alert, HotSpot, Incident, Late, Member, Pane, Rejected, RepeatCluster
+from schemas import Alert, FeedHealth, HotSpot, Incident, Late, Member, Pane, Rejected, RepeatCluster
 from schemas.rows import Rows
 from sinks.base import content
 
@@ -32,6 +32,7 @@ class MemorySink:
         self.repeats: dict[str, dict[int, RepeatCluster]] = {}
         self.alerts: dict[str, dict[int, Alert]] = {}
         self.rejected: dict[tuple[str, str, int, int], Rejected] = {}
+        self.feeds: dict[tuple[str, int], FeedHealth] = {}
 
     @property
     def pending(self) -> int:
@@ -59,6 +60,10 @@ class MemorySink:
         _put_claims("alert", self.alerts, rows.alerts)
         for item in rows.rejected:
             self.rejected[item.source, item.topic, item.partition, item.offset] = item
+        for health in rows.feeds:
+            stood = self.feeds.get((health.source, health.at_ms))
+            if stood is None or health.version >= stood.version:
+                self.feeds[health.source, health.at_ms] = health
 
     def _put_member(self, member: Member) -> None:
         id = member.located.signal.id
@@ -89,6 +94,7 @@ class MemorySink:
             "repeat_clusters": _revisions(self.repeats),
             "alerts": _revisions(self.alerts),
             "rejected": len(self.rejected),
+            "feed_health": len(self.feeds),
         }
 
     def digest(self) -> dict[str, str]:
@@ -105,6 +111,7 @@ class MemorySink:
             "repeat_clusters": _hash(row for history in self.repeats.values() for row in history.values()),
             "alerts": _hash(row for history in self.alerts.values() for row in history.values()),
             "rejected": _hash(structs.replace(row, received_at_ms=0) for row in self.rejected.values()),
+            "feed_health": _hash(self.feeds.values()),
         }
 
 

@@ -101,6 +101,8 @@ SETTINGS: Mapping[str, Any] = {
 
 #: what a crashed process may take to stop beyond `finish_s`, seconds
 CRASH_S = 5.0
+#: what a process may take to stop after a signal, seconds
+STOP_S = 25.0
 
 
 class BatchScheduler(DefaultSchedulingStrategy):
@@ -184,6 +186,15 @@ class Consumer(driver.Consumer):
         in_flight = self._fetched.get(tp, 0) > self._next.get(tp, 0)
         known = self._sought == self._generation
         return known and reached is not None and reached >= end and not in_flight and not self._delivered[tp]
+
+    def committed(self, tp: TP) -> int:
+        """The group's offset of an assigned partition; 0 if it never committed."""
+        return max(self._committed_offset.get(tp) or 0, 0)
+
+    @property
+    def held(self) -> set[TP]:
+        """Partitions that are held."""
+        return set(self._held_in)
 
     def hold(self, tps: Iterable[TP]) -> None:
         """Deliver no more of these partitions until `release`, or until the next rebalance."""
@@ -299,18 +310,25 @@ class Transport(driver.Transport):
     on_crash: Callable[[BaseException], None] | None = None
 
 
+class Process(faust.Worker):
+    """The Faust worker that is this process. A crash and a signal end it for sure: Faust can hang on the way out."""
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        _end_within(STOP_S, 1)
+        super()._schedule_shutdown(signal)
+
+
 def process_of(app: faust.App, **options: Any) -> faust.Worker:
-    """The Faust worker that is this process. A crash ends it for sure: Faust can hang on the way out."""
-
+    """The worker, with deadlines for its end: `STOP_S` after a signal, `CRASH_S` and `finish_s` after a crash."""
     transport = cast("Transport", app.transport)
+    transport.on_crash = lambda exc: _end_within(transport.finish_s + CRASH_S, getattr(exc, "exit_code", 1))
+    return Process(app, console_port=0, **options)
 
-    def end(exc: BaseException) -> None:
-        deadline = Timer(transport.finish_s + CRASH_S, os._exit, (getattr(exc, "exit_code", 1),))
-        deadline.daemon = True
-        deadline.start()
 
-    transport.on_crash = end
-    return faust.Worker(app, console_port=0, **options)
+def _end_within(seconds: float, exit_code: int) -> None:
+    deadline = Timer(seconds, os._exit, (exit_code,))
+    deadline.daemon = True
+    deadline.start()
 
 
 def credentials(kafka: Kafka) -> dict[str, Any]:

@@ -20,6 +20,7 @@ COMMANDS = {
     "rejected": "streams.commands.rejected:rejected_group",
     "replay": "streams.commands.replay:replay_group",
     "simulate": "streams.commands.simulate:simulate_command",
+    "state": "streams.commands.state:state_group",
     "topics": "streams.commands.topics:topics",
 }
 

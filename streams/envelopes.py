@@ -41,6 +41,7 @@ def messages(envelope: Envelope, max_bytes: int = MAX_BYTES) -> list[bytes]:
             located=envelope.located[start:end],
             offsets=envelope.offsets[start:end],
             watermark_ms=envelope.watermark_ms if last_one else 0,
+            rejected=[offset for offset in envelope.rejected if first <= offset <= last],
         )
         out += messages(piece, max_bytes)
         first = last + 1

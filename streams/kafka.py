@@ -1,8 +1,8 @@
 """Kafka from the outside: topics, reachability, a producer. kafka-python; blocking; no consumer groups.
 
 Topics are declared here and nowhere else (Faust dies of a topic that a broker made with another partition count):
-one raw topic a source with its own partitions, and the city's log, late and rejected topics with one each. The log has
-ONE partition a city on purpose: it is a total order.
+one raw topic a source with its own partitions, and the city's log, late signals, state and watermark with one each. The
+log has ONE partition a city on purpose: it is a total order.
 """
 
 from __future__ import annotations
@@ -32,9 +32,17 @@ CONNECT_S = 10.0
 DAY_MS = 86_400_000
 #: an envelope holds a whole batch of located signals
 LOG_MESSAGE_BYTES = 8_000_000
+#: the last message of a key is kept for ever; what is replaced goes within the hour
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 << 20),
+    "segment.ms": "600000",
+    "max.compaction.lag.ms": "3600000",
+    "min.cleanable.dirty.ratio": "0.1",
+}
 UNKNOWN_TOPIC, ALREADY_EXISTS = 3, TopicAlreadyExistsError.errno
 
-#: send(topic, value, key, partition, timestamp_ms)
+#: send(topic, value, key, partition, timestamp_ms, headers)
 Send = Callable[..., None]
 
 
@@ -46,6 +54,7 @@ class Topic(Struct, frozen=True):
     replication: int
     retention_ms: int
     max_message_bytes: int
+    compacted: bool = False
     found_partitions: int | None = None
     found_retention_ms: int | None = None
     created: bool = False
@@ -100,17 +109,24 @@ def reachable(kafka: Kafka, wait_s: float = CONNECT_S) -> list[str]:
 
 
 def wanted_topics(settings: Settings) -> list[Topic]:
-    """What the configuration needs: raw topics in the order of the sources, then log, late and rejected."""
+    """What the configuration needs: raw topics in the order of the sources, then those of the city.
+
+    Dead letters are kept there as long as in the database: they are the same bytes.
+    """
     kafka = settings.kafka
+    rejected_days = settings.clickhouse.rejected_retention_days or kafka.retention_days
     counts = {source.topic: source.partitions for source in settings.sources.values() if source.topic}
-    own = [kafka.log_topic, kafka.late_topic]
+    rejected = [kafka.rejected_topic] if kafka.rejected_topic else []
+    own = [kafka.log_topic, kafka.late_topic, *rejected, kafka.state_topic, kafka.watermark_topic]
+    compacted = (kafka.state_topic, kafka.watermark_topic)
     return [
         Topic(
             name=name,
             partitions=counts.get(name, 1),
             replication=kafka.replication,
-            retention_ms=kafka.retention_days * DAY_MS,
+            retention_ms=(rejected_days if name == kafka.rejected_topic else kafka.retention_days) * DAY_MS,
             max_message_bytes=LOG_MESSAGE_BYTES if name in own else max(1_048_588, settings.intake.max_record_bytes),
+            compacted=name in compacted,
         )
         for name in [*counts, *own]
     ]
@@ -169,9 +185,9 @@ def _create(client: KafkaAdminClient, topics: list[Topic], kafka: Kafka) -> set[
                 "num_partitions": topic.partitions,
                 "replication_factor": topic.replication,
                 "configs": {
-                    "retention.ms": str(topic.retention_ms),
                     "max.message.bytes": str(topic.max_message_bytes),
-                    "cleanup.policy": "delete",
+                    **(COMPACTED if topic.compacted else {"cleanup.policy": "delete"}),
+                    "retention.ms": str(topic.retention_ms),
                     # of large messages the broker makes smaller ones faster than a Python client does
                     **({"compression.type": "lz4"} if topic.max_message_bytes == LOG_MESSAGE_BYTES else {}),
                 },
@@ -256,7 +272,8 @@ def require_topics(topics: list[Topic], settings: Settings) -> None:
 
 @contextmanager
 def producing(kafka: Kafka, compression: str | None = "lz4", wait_s: float = CONNECT_S) -> Iterator[Send]:
-    """Write records: `send(topic, value, key=None, partition=None, timestamp_ms=None)`, idempotent, acks of all.
+    """Write records: `send(topic, value, key=None, partition=None, timestamp_ms=None, headers=())`, idempotent, acks of
+    all.
 
     The block ends only when the broker has everything; raises Unreachable when it did not take one of them (or the
     topic does not exist: a missing topic is never made), UsageError when this user may not write it.
@@ -281,11 +298,14 @@ def producing(kafka: Kafka, compression: str | None = "lz4", wait_s: float = CON
         key: bytes | None = None,
         partition: int | None = None,
         timestamp_ms: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         with kafka_errors(kafka, f"writing to {topic}"):
             if failed:
                 raise failed[0]
-            future = producer.send(topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms)
+            future = producer.send(
+                topic, value, key=key, partition=partition, timestamp_ms=timestamp_ms, headers=list(headers)
+            )
             future.add_errback(failed.append)
 
     try:

@@ -57,7 +57,7 @@ class _Part:
 
     def open(self, kafka: Kafka, batch_size: int) -> None:
         """Connect and go to the start."""
-        self.consumer = _consumer(kafka, max_poll_records=batch_size)
+        self.consumer = consumer(kafka, max_poll_records=batch_size)
         self.consumer.assign([self.partition])
         self.consumer.seek(self.partition, self.position)
 
@@ -75,7 +75,8 @@ class _Part:
         return bool(self.records)
 
 
-def _consumer(kafka: Kafka, **options: Any) -> KafkaConsumer:
+def consumer(kafka: Kafka, **options: Any) -> KafkaConsumer:
+    """A consumer of no group: whoever makes it says where it reads, and closes it."""
     return KafkaConsumer(
         **client_options(kafka, CONNECT_S),
         group_id=None,
@@ -131,25 +132,41 @@ def ends_of_range(kafka: Kafka, topic: str, from_ms: int | None = None, to_ms: i
         return {part.partition.partition: part.end - 1 for part in _look(kafka, topic, from_ms, to_ms)}
 
 
+class Span(Struct, frozen=True):
+    """First kept offset of a topic of one partition, and the one behind its last record."""
+
+    first: int
+    end: int
+
+
+def span(kafka: Kafka, topic: str) -> Span:
+    """Of a topic of one partition. Raises UsageError when it does not exist, or this user may not see it."""
+    with kafka_errors(kafka, f"looking at {topic}"), closing(consumer(kafka)) as source:
+        if not source.partitions_for_topic(topic):
+            raise _not_there(kafka, topic)
+        partition = TopicPartition(topic, 0)
+        return Span(source.beginning_offsets([partition])[partition], source.end_offsets([partition])[partition])
+
+
 def _look(kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
-    with closing(_consumer(kafka)) as consumer:
-        return _span(consumer, kafka, topic, from_ms, to_ms)
+    with closing(consumer(kafka)) as source:
+        return _parts(source, kafka, topic, from_ms, to_ms)
 
 
-def _span(consumer: KafkaConsumer, kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
+def _parts(source: KafkaConsumer, kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
     """Partitions with their first and end offset in the span; those without records left out."""
-    numbers = consumer.partitions_for_topic(topic)
+    numbers = source.partitions_for_topic(topic)
     if not numbers:
         raise _not_there(kafka, topic)
     partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
-    first, end = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    first, end = source.beginning_offsets(partitions), source.end_offsets(partitions)
     start = dict(first)
     if from_ms is not None:
-        found = consumer.offsets_for_times(dict.fromkeys(partitions, from_ms))
+        found = source.offsets_for_times(dict.fromkeys(partitions, from_ms))
         _check_kept(topic, from_ms, first, end, found)
         start = {p: found[p].offset if found[p] else end[p] for p in partitions}
     if to_ms is not None:
-        found = consumer.offsets_for_times(dict.fromkeys(partitions, to_ms))
+        found = source.offsets_for_times(dict.fromkeys(partitions, to_ms))
         end = {p: min(end[p], found[p].offset) if found[p] else end[p] for p in partitions}
     return [_Part(p, start[p], end[p]) for p in partitions if start[p] < end[p]]
 
@@ -223,6 +240,7 @@ def _batch(records: list[Any], topic: str, source: str, now_ms: int) -> RawBatch
         offsets=[record.offset for record in records],
         received_at_ms=[record.timestamp for record in records],
         now_ms=now_ms,
+        keys=[record.key for record in records],
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from schemas import UsageError
-from streams.settings import Kafka
+from streams.settings import Kafka, Settings
 
 SASL = ("SASL_PLAINTEXT", "SASL_SSL")
 TLS = ("SSL", "SASL_SSL")
@@ -113,6 +113,27 @@ def _unusable(key: str, file: str, error: Exception) -> UsageError:
         f"{key}: {file} cannot be used ({why}); want PEM files, the key without a passphrase",
         f"{key}：无法使用 {file}（{why}）；应为 PEM 文件，密钥不设口令",
     )
+
+
+def needs(settings: Settings, stages: Iterable[str]) -> list[tuple[str, str]]:
+    """What a live worker of these stages does with which topic: ("READ" or "WRITE", topic).
+
+    docker/kafka/acls.sh gives the same rights.
+    """
+    kafka, found = settings.kafka, []
+    if "intake" in stages:
+        found += [("READ", source.topic) for source in settings.sources.values() if source.topic]
+        found += [("READ", kafka.watermark_topic), ("WRITE", kafka.log_topic)]
+        found += [("WRITE", kafka.rejected_topic)] if kafka.rejected_topic else []
+    if "city" in stages:
+        found += [("READ", kafka.log_topic), ("WRITE", kafka.late_topic), ("WRITE", kafka.watermark_topic)]
+        found += state_needs(kafka)
+    return found
+
+
+def state_needs(kafka: Kafka) -> list[tuple[str, str]]:
+    """What whoever saves the city's state does with its topic."""
+    return [("READ", kafka.state_topic), ("WRITE", kafka.state_topic)]
 
 
 def who(kafka: Kafka) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -23,20 +24,45 @@ POLL_S = 0.2
 DEPTH = 4
 
 Done = Callable[[], None]
-#: publish(topic, partition, value): returns when the broker has it
-Publish = Callable[[str, int, bytes], Awaitable[None]]
+Step = Callable[[], Awaitable[None]]
+
+
+class Publish(Protocol):
+    """Sends one message; returns when the broker has it."""
+
+    def __call__(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> Awaitable[None]: ...
 
 
 class Health(Struct):
-    """What `/readyz` looks at: partitions are assigned, and the database takes rows."""
+    """What `/readyz` looks at: partitions are assigned, and the servers answer. `waiting`: server -> what it said."""
 
     assigned: bool = False
-    waiting: bool = False
+    waiting: dict[str, str] = {}
 
     @property
-    def ready(self) -> bool:
-        """Whether the worker works."""
-        return self.assigned and not self.waiting
+    def unready(self) -> str:
+        """Why the worker does not work; "" when it does."""
+        reasons = [f"waiting for {server}: {said}" for server, said in sorted(self.waiting.items())]
+        return "; ".join(reasons or ([] if self.assigned else ["no partitions are assigned yet"]))
+
+
+async def until_answered(call: Callable[[], Awaitable[None]], server: str, health: Health) -> None:
+    """Call until it does not raise Unreachable, with growing waits: an outage is waited out in place."""
+    tries = 0
+    while True:
+        try:
+            await call()
+            break
+        except Unreachable as error:
+            metrics.RETRIES.labels(server).inc()
+            if not tries:
+                logs.get().warning(f"waiting for the {server}; nothing is lost", error=error.en)
+            health.waiting[server] = error.en
+            await asyncio.sleep(min(error.retry_after_s * 2**tries, MAX_WAIT_S))
+            tries += 1
+    if tries:
+        health.waiting.pop(server, None)
+        logs.get().warning(f"the {server} answers again", tries=tries)
 
 
 class Store:
@@ -69,41 +95,32 @@ class Store:
                     done()
 
     async def _waited(self, call: Callable[[], None]) -> None:
-        tries = 0
-        while True:
-            try:
-                await asyncio.to_thread(call)
-                break
-            except Unreachable as error:
-                metrics.RETRIES.labels("sink").inc()
-                wait = min(error.retry_after_s * 2**tries, MAX_WAIT_S)
-                if not tries:
-                    logs.get().warning("waiting for the database; nothing is lost", error=error.en)
-                self._health.waiting = True
-                tries += 1
-                await asyncio.sleep(wait)
-        if tries:
-            self._health.waiting = False
-            logs.get().warning("the database answers again", tries=tries)
+        await until_answered(lambda: asyncio.to_thread(call), "database", self._health)
 
 
 class Outbox:
     """Messages to the log and its neighbours, one after the other: one that failed is never overtaken."""
 
     def __init__(self, publish: Publish) -> None:
-        self._publish = publish
-        self._queue: asyncio.Queue[tuple[str, Sequence[bytes], Callable[[], Awaitable[None]] | None]]
-        self._queue = asyncio.Queue(DEPTH)
+        self.publish = publish
+        self._queue: asyncio.Queue[tuple[str, Sequence[bytes], Step | None, Step | None]] = asyncio.Queue(DEPTH)
 
-    async def put(self, topic: str, values: Sequence[bytes], then: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Hand over messages for partition 0 of a topic; `then` runs when the broker has them all."""
-        await self._queue.put((topic, values, then))
+    async def put(
+        self, topic: str, values: Sequence[bytes], then: Step | None = None, first: Step | None = None
+    ) -> None:
+        """Hand over messages for partition 0 of a topic; `then` runs when the broker has them all.
+
+        `first` is waited for before any of them is sent, and so before what was handed over later.
+        """
+        await self._queue.put((topic, values, then, first))
 
     async def run(self) -> None:
         """Publish, for ever."""
         while True:
-            topic, values, then = await self._queue.get()
+            topic, values, then, first = await self._queue.get()
+            if first is not None:
+                await first()
             for value in values:
-                await self._publish(topic, 0, value)
+                await self.publish(topic, 0, value)
             if then is not None:
                 await then()

@@ -45,13 +45,37 @@ REJECTED = Counter("quanyu_rejected", "Records refused by intake.", ["source", "
 RETRIES = Counter("quanyu_retries", "Writes repeated because a server did not answer.", ["server"], registry=REGISTRY)
 FEED_STALENESS = Gauge(
     "quanyu_feed_staleness_seconds",
-    "Wall clock minus the newest report of a source, seconds.",
+    "Wall clock minus the newest arrival from a source, seconds.",
+    ["source"],
+    registry=REGISTRY,
+)
+FEED_ALERT = Gauge(
+    "quanyu_feed_alert",
+    "1 while an alert of the source's feed is open: silent, thin or unread, and until it was well for feeds.hold_min.",
     ["source"],
     registry=REGISTRY,
 )
 DELIVERIES = Counter(
     "quanyu_deliveries", "Alert deliveries by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
 )
+SNAPSHOT_AGE = Gauge("quanyu_snapshot_age_seconds", "Age of the city's newest complete snapshot.", registry=REGISTRY)
+SNAPSHOT_SECONDS = Histogram(
+    "quanyu_snapshot_seconds",
+    "From the freezing of the state until its snapshot is complete, seconds.",
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
+    registry=REGISTRY,
+)
+SNAPSHOT_PAUSE = Histogram(
+    "quanyu_snapshot_pause_seconds",
+    "How long the fold stood still for a snapshot, seconds.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1),
+    registry=REGISTRY,
+)
+SNAPSHOT_BYTES = Gauge(
+    "quanyu_snapshot_bytes", "Size of the newest snapshot, bytes, not compressed.", registry=REGISTRY
+)
+HELD_PARTITIONS = Gauge("quanyu_held_partitions", "Raw partitions held back because they run ahead.", registry=REGISTRY)
+LOG_LAG = Gauge("quanyu_log_lag", "Messages of the city's log that are not folded yet.", registry=REGISTRY)
 
 
 class RoomMeter:
@@ -75,8 +99,8 @@ class RoomMeter:
         return self._room(name, items)
 
 
-def serve(host: str, port: int, ready: Callable[[], bool]) -> ThreadingHTTPServer:
-    """Start the endpoint in a thread: `/metrics`, `/healthz` (the process runs), `/readyz` (it works).
+def serve(host: str, port: int, unready: Callable[[], str]) -> ThreadingHTTPServer:
+    """Start the endpoint in a thread: `/metrics`, `/healthz` (the process runs), `/readyz` (it works, or why not).
 
     Close it with `shutdown()`. `port` 0 takes a free one (`server_address[1]`). Raises UsageError for a port in use.
     """
@@ -88,8 +112,8 @@ def serve(host: str, port: int, ready: Callable[[], bool]) -> ThreadingHTTPServe
             elif self.path == "/healthz":
                 self._answer(200, b"ok\n", "text/plain")
             elif self.path == "/readyz":
-                good = ready()
-                self._answer(200 if good else 503, b"ready\n" if good else b"not ready\n", "text/plain")
+                why = unready()
+                self._answer(503 if why else 200, f"{why or 'ready'}\n".encode(), "text/plain; charset=utf-8")
             else:
                 self._answer(404, b"not found\n", "text/plain")
 

@@ -3,6 +3,7 @@
     raw records --intake--> signals --locate--> located signals, in an envelope         the intake stage, stateless
                                                       |  the city's log
     envelope --order--> incidents--> panes--> hotspots--> repeats--> decide--> rows      the city stage, a fold
+        `----feeds----------------------------------------------^
 
 Live (Faust), replay (files, topic ranges) and the demo call the same two stages; what comes out depends on the log
 alone: not on the batches, the clock or the shell.
@@ -34,17 +35,19 @@ from schemas import (
     Versions,
 )
 from schemas.rows import Rows
-from streams.rooms import decide, hotspots, incidents, order, panes, repeats
+from streams.rooms import decide, feeds, hotspots, incidents, order, panes, repeats
 from streams.rooms.decide import Decide
+from streams.rooms.feeds import Feeds, Watch
 from streams.rooms.hotspots import HotSpots
 from streams.rooms.incidents import Incidents
 from streams.rooms.order import Order, Pace
 from streams.rooms.panes import Panes
 from streams.rooms.repeats import Repeats
 from streams.settings import Settings
-from streams.windows import HOUR_MS, MINUTE_MS, Calendar
+from streams.usual import Rhythm
+from streams.windows import DAY_MS, HOUR_MS, MINUTE_MS, Calendar
 
-ROOMS = ("intake", "locate", "order", "incidents", "panes", "hotspots", "repeats", "decide")
+ROOMS = ("intake", "locate", "order", "incidents", "panes", "hotspots", "repeats", "feeds", "decide")
 
 
 class Meter(Protocol):
@@ -98,6 +101,7 @@ class IntakeStage:
             located=located,
             offsets=offsets,
             versions=self.versions,
+            rejected=[bad.offset for bad in rejected],
         )
         return envelope, rejected
 
@@ -111,6 +115,7 @@ class CityState(Struct):
     hotspots: hotspots.State = field(default_factory=hotspots.State)
     repeats: repeats.State = field(default_factory=repeats.State)
     decide: decide.State = field(default_factory=decide.State)
+    feeds: feeds.State = field(default_factory=feeds.State)
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,7 @@ class CityStage:
     hotspots: HotSpots
     repeats: Repeats
     decide: Decide
+    feeds: Feeds
     meter: Meter
 
     def start(self) -> CityState:
@@ -134,6 +140,7 @@ class CityStage:
             self.hotspots.start(),
             self.repeats.start(),
             self.decide.start(),
+            self.feeds.start(),
         )
 
     def step(self, state: CityState, envelopes: Sequence[Envelope], now_ms: int) -> Rows:
@@ -149,8 +156,10 @@ class CityStage:
             spotted = self.hotspots.step(state.hotspots, counted)
         with room("repeats", len(spotted)):
             listed = self.repeats.step(state.repeats, spotted)
-        with room("decide", len(listed)):
-            decided = self.decide.step(state.decide, listed)
+        with room("feeds", len(envelopes)):
+            heard = self.feeds.step(state.feeds, envelopes)
+        with room("decide", len(listed) + len(heard)):
+            decided = self.decide.step(state.decide, [*listed, *heard])
         return Rows(
             ingested_at_ms=now_ms,
             members=[x for x in filed if type(x) is Change],
@@ -160,6 +169,7 @@ class CityStage:
             hotspots=[x for x in decided if type(x) is HotSpot],
             repeats=[x for x in decided if type(x) is RepeatCluster],
             alerts=[x for x in decided if type(x) is Alert],
+            feeds=heard,
         )
 
 
@@ -168,8 +178,11 @@ def _newest(rows: Iterable[Incident]) -> list[Incident]:
     return list({row.id: row for row in rows}.values())
 
 
-def heartbeat(topic: str, partition: int, next_offset: int, watermark_ms: int, now_ms: int) -> Envelope:
-    """An envelope that only tells time: its origin will bring nothing older than `watermark_ms`."""
+def heartbeat(topic: str, partition: int, next_offset: int, watermark_ms: int, now_ms: int = 0) -> Envelope:
+    """An envelope that only tells time: its origin will bring nothing older than `watermark_ms`.
+
+    `now_ms`: the clock by which the origin had been read to its end; 0 where time is that of the events alone.
+    """
     return Envelope(topic, partition, next_offset, next_offset - 1, now_ms, [], [], watermark_ms)
 
 
@@ -195,7 +208,7 @@ def city_stage(
     holders = [o for o, source in origins.items() if paces[source].holds] or list(origins)
     horizon_ms = max(p.horizon_ms for p in paces.values())
     named = {k: v for k, v in asdict(versions).items() if v and k != "code"}
-    h, r = settings.hotspots, settings.repeats
+    h, r, f = settings.hotspots, settings.repeats, settings.feeds
     return CityStage(
         order=Order(paces, tuple(sorted(holders)), calendar.pane_ms),
         incidents=Incidents(
@@ -218,6 +231,21 @@ def city_stage(
         ),
         repeats=Repeats(r.incidents, r.days, r.close_days, horizon_ms, named),
         decide=Decide(),
+        feeds=Feeds(
+            origins,
+            {
+                name: Watch(pace.lateness_ms, settings.sources[name].max_silence_min * MINUTE_MS)
+                for name, pace in paces.items()
+            },
+            calendar,
+            Rhythm(calendar, f.silence_records, f.gap_factor),
+            max(1, f.window_min // settings.panes.minutes),
+            f.min_history_days * DAY_MS,
+            f.thin_ratio,
+            f.thin_score,
+            f.unread_min * MINUTE_MS,
+            f.hold_min * MINUTE_MS,
+        ),
         meter=meter or NoMeter(),
     )
 

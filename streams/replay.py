@@ -18,13 +18,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from schemas import Envelope, QuanyuError, RawBatch, Rejected, TooMuchBadData, UsageError
+from schemas import ENDED_MS, Envelope, QuanyuError, RawBatch, Rejected, TooMuchBadData, UsageError
 from streams.assemble import Assembly, origin
 from streams.pipeline import CityState, heartbeat
 from streams.runner import BadShare, Writer
 
 #: watermark of an origin that has been read to its end
-DONE_MS = 2**61
+DONE_MS = ENDED_MS
 #: event time reached before anything was read
 NOTHING_MS = -(2**62)
 #: records of one envelope: fixed, so that the log, and with it the result, does not depend on the size of a step
@@ -173,7 +173,6 @@ def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = 
     began = time.perf_counter()
     running = list(feeds)
     open_origins = {name: None for feed in feeds for name in feed.origins if name in folding.state.order.origins}
-    now = folding._now
     next_offset: dict[str, int] = {}
     damage: list[QuanyuError] = []
 
@@ -181,7 +180,7 @@ def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = 
         name = origin(topic, partition)
         if name in open_origins and len(open_origins) > 1:
             del open_origins[name]
-            folding.tell(heartbeat(topic, partition, next_offset.get(name, 0), DONE_MS, now()))
+            folding.tell(heartbeat(topic, partition, next_offset.get(name, 0), DONE_MS))
 
     while running:
         feed = min(running, key=lambda f: f.reached_ms)
@@ -194,7 +193,7 @@ def replay(feeds: Sequence[Feed], folding: Folding, progress: Progress | None = 
         name = origin(item.topic, item.partition)
         if isinstance(item, Told):
             feed.reached_ms = max(feed.reached_ms, item.at_ms)
-            folding.tell(heartbeat(item.topic, item.partition, next_offset.get(name, 0), item.at_ms, now()))
+            folding.tell(heartbeat(item.topic, item.partition, next_offset.get(name, 0), item.at_ms))
             continue
         envelope = folding.records(item)
         next_offset[name] = envelope.last_offset + 1
@@ -236,7 +235,7 @@ def _end(folding: Folding, holder: str, next_offset: Mapping[str, int]) -> None:
     pane_ms = folding.assembly.city.order.pane_ms
     end = folding.reached_ms - folding.reached_ms % pane_ms + pane_ms
     topic, _, partition = holder.rpartition("/")
-    folding.tell(heartbeat(topic, int(partition), next_offset.get(holder, 0), end, folding._now()))
+    folding.tell(heartbeat(topic, int(partition), next_offset.get(holder, 0), end))
 
 
 def replay_log(log: Iterator[Sequence[Envelope]], folding: Folding) -> Summary:

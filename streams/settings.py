@@ -43,6 +43,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     tardy: Annotated[bool, Meta(description="never holds the watermark; its signals revise panes")] = False
     lateness_s: Annotated[int, Meta(ge=-1, description="how late a signal may come; -1: sort the whole input")] = 120
     horizon_h: Annotated[int, Meta(ge=1, description="how long corrections and duplicates are recognised")] = 48
+    max_silence_min: Annotated[NotNegative, Meta(description="a longer silence is always told; 0: by the rate")] = 0
 
 
 class Intake(Section, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +115,19 @@ class Repeats(Struct, frozen=True, forbid_unknown_fields=True):
     close_days: Positive = 15
 
 
+class Feeds(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a feed is silent, thin or unread."""
+
+    min_history_days: Annotated[int, Meta(ge=2, description="before, a source is starting and not judged")] = 7
+    window_min: Annotated[Positive, Meta(description="minutes whose records are compared with the usual ones")] = 120
+    thin_ratio: Annotated[float, Meta(gt=0, lt=0.7, description="share of the usual below which a feed is thin")] = 0.5
+    thin_score: Annotated[float, Meta(gt=0, description="-log10 of the probability of so few")] = 5.0
+    silence_records: Annotated[float, Meta(ge=5, description="a silence misses at least so many records")] = 20.0
+    gap_factor: Annotated[float, Meta(ge=1, description="and so many times the longest usual gap")] = 2.0
+    unread_min: Annotated[Positive, Meta(description="not read for so long while time goes on: unread")] = 30
+    hold_min: Annotated[Positive, Meta(description="an alert closes after the feed was well for so long")] = 30
+
+
 class Kafka(Section, frozen=True, forbid_unknown_fields=True):
     """The corridor of the live system."""
 
@@ -121,6 +135,8 @@ class Kafka(Section, frozen=True, forbid_unknown_fields=True):
     group: str = "quanyu"
     log_topic: str = "signals.located"
     late_topic: str = "signals.late"
+    state_topic: str = "city.state"
+    watermark_topic: str = "city.watermark"
     retention_days: Positive = 30
     replication: Positive = 1
     heartbeat_s: Annotated[float, Meta(gt=0, description="an idle partition's clock is told this often")] = 5.0
@@ -136,6 +152,17 @@ class Kafka(Section, frozen=True, forbid_unknown_fields=True):
     tls_ca_file: Annotated[str, Meta(description="PEM of who signs the brokers' certificates; empty: system's")] = ""
     tls_cert_file: Annotated[str, Meta(description="PEM certificate of this client, for mutual TLS")] = ""
     tls_key_file: Annotated[str, Meta(description="PEM key of tls_cert_file, without a passphrase")] = ""
+    rejected_topic: Annotated[str, Meta(description="dead letters, beside the table; empty: none")] = "signals.rejected"
+
+
+class Live(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the live worker keeps its state, its pace and its promise to end."""
+
+    snapshot_s: Annotated[float, Meta(gt=0, description="seconds between two snapshots of the state")] = 60.0
+    ahead_min: Annotated[Positive, Meta(description="event time a raw partition may be ahead of the city")] = 60
+    stuck_s: Annotated[float, Meta(gt=0, description="a batch in work for longer, and no server waited for: a bug")] = (
+        300.0
+    )
 
 
 class ClickHouse(Section, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +176,12 @@ class ClickHouse(Section, frozen=True, forbid_unknown_fields=True):
     batch_s: Annotated[float, Meta(gt=0)] = 1.0
     retention_days: Annotated[NotNegative, Meta(description="0: for ever")] = 0
     ca_file: Annotated[str, Meta(description="PEM of who signs the server's certificate; empty: system's")] = ""
+    cluster: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", description="nodes with the tables; empty: one")] = ""
+    shard: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", description="cluster that is the one shard")] = ""
+    rejected_retention_days: Annotated[
+        NotNegative,
+        Meta(description="of dead letters, bytes as they came, here and on kafka.rejected_topic; 0: for ever"),
+    ] = 30
 
 
 class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,13 +218,15 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     hotspots: HotSpots = HotSpots()
     repeats: Repeats = Repeats()
     kafka: Kafka = Kafka()
+    live: Live = Live()
     clickhouse: ClickHouse = ClickHouse()
     metrics: Metrics = Metrics()
     log: Log = Log()
+    feeds: Feeds = Feeds()
 
 
 #: sections that change results; their hash is the config version that travels with every result
-DECIDING = ("city", "sources", "intake", "grids", "panes", "incidents", "hotspots", "repeats")
+DECIDING = ("city", "sources", "intake", "grids", "panes", "incidents", "hotspots", "repeats", "feeds")
 PREFIX = "QUANYU__"
 
 
@@ -260,6 +295,8 @@ def _check(settings: Settings, places: Mapping[tuple[str, ...], Place]) -> Setti
                     f"{minutes} 必须是 panes.minutes = {settings.panes.minutes} 的倍数且整除 1440",
                     other="panes.minutes",
                 )
+    if settings.clickhouse.shard and not settings.clickhouse.cluster:
+        raise bad("clickhouse.shard", "needs clickhouse.cluster too", "还须设置 clickhouse.cluster")
     if not settings.sources:
         raise bad("sources", "at least one source is needed", "至少需要一个来源")
     topics = [s.topic for s in settings.sources.values() if s.topic]

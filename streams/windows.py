@@ -27,6 +27,7 @@ class Calendar:
         self.start = lru_cache(maxsize=8192)(self._start)
         self.end = lru_cache(maxsize=8192)(self._end)
         self.of_day = lru_cache(maxsize=8192)(self._of_day)
+        self.of_week = lru_cache(maxsize=8192)(self._of_week)
 
     def pane(self, at_ms: int) -> int:
         """Start of the shortest pane that holds `at_ms`."""
@@ -58,6 +59,10 @@ class Calendar:
     def _of_day(self, at_ms: int) -> int:
         """Ordinal of the shortest pane within the local day (0 .. 95 for 15 minutes), by the clock on the wall."""
         return (at_ms + self._offset_ms(at_ms)) % DAY_MS // self.pane_ms
+
+    def _of_week(self, at_ms: int) -> int:
+        """Hour of the local week: 0 (Monday 00:00) .. 167, by the clock on the wall. Day 0 of the epoch: a Thursday."""
+        return ((at_ms + self._offset_ms(at_ms)) // HOUR_MS + 72) % 168
 
 
 @lru_cache(maxsize=4096)

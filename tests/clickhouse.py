@@ -9,6 +9,7 @@ from msgspec import Struct
 from schemas import (
     Alert,
     Change,
+    FeedHealth,
     HotSpot,
     Incident,
     Late,
@@ -39,6 +40,9 @@ class Where(Struct, frozen=True):
     batch_s: float = 1.0
     retention_days: int = 0
     ca_file: str = ""
+    cluster: str = ""
+    shard: str = ""
+    rejected_retention_days: int = 0
 
 
 def empty(client: Client, database: str) -> None:
@@ -152,6 +156,14 @@ def repeat(id: str, revision: int = 1, state: str = "open", opened_ms: int = DAY
 def alert(id: str, revision: int = 1, state: str = "open", opened_ms: int = DAY0) -> Alert:
     """A revision of an alert."""
     return Alert(id, revision, state, "red", "hotspot", "h1", opened_ms, opened_ms + revision, ("u1",), "治安", "why")
+
+
+def feed(source: str = "110", at_ms: int = DAY0, version: int = 1, state: str = "ok", observed: int = 90) -> FeedHealth:
+    """How a feed stood: at its pane's end."""
+    return FeedHealth(
+        source, at_ms, state, DAY0, 0, at_ms - 2000, at_ms - 1000, 120, observed, 100.0, 0.0, 10, 2.5, 60.0, 300, "",
+        version,
+    )  # fmt: skip
 
 
 def rejected(offset: int, raw: bytes = b'{"a":\xff\x00;\n\n', received_ms: int = DAY0) -> Rejected:

@@ -15,6 +15,10 @@ acls=${KAFKA_ACLS:-kafka-acls.sh}
 raw=${QUANYU_RAW_TOPICS:-raw.110 raw.12345 raw.grid raw.sensor}
 log=${QUANYU_LOG_TOPIC:-signals.located}
 late=${QUANYU_LATE_TOPIC:-signals.late}
+rejected=${QUANYU_REJECTED_TOPIC-signals.rejected} # empty, like kafka.rejected_topic: none
+state=${QUANYU_STATE_TOPIC:-city.state}
+watermark=${QUANYU_WATERMARK_TOPIC:-city.watermark}
+all="$raw $log $late $rejected $state $watermark"
 group=${QUANYU_GROUP:-quanyu}
 topics_user=${QUANYU_TOPICS_USER:-quanyu-topics}
 intake_user=${QUANYU_INTAKE_USER:-quanyu-intake}
@@ -39,22 +43,26 @@ allow() {
     "$acls" --bootstrap-server "$servers" --command-config "$config" --add --operation Describe \
         --allow-principal "User:$topics_user" --allow-principal "User:$intake_user" \
         --allow-principal "User:$city_user" --allow-principal "User:$producer_user" \
-        --allow-principal "User:$replay_user" $(on $raw $log $late)
+        --allow-principal "User:$replay_user" $(on $all)
 
     # quanyu topics create|check 创建与检查主题
-    allow "$topics_user" --operation Create --operation DescribeConfigs $(on $raw $log $late)
+    allow "$topics_user" --operation Create --operation DescribeConfigs $(on $all)
 
     # quanyu live --stages intake 接入进程
     allow "$intake_user" --operation Read $(on $raw)
-    allow "$intake_user" --operation Write $(on $log)
-    # quanyu live --stages city 城市进程
-    allow "$city_user" --operation Read $(on $log)
-    allow "$city_user" --operation Write $(on $late)
+    allow "$intake_user" --operation Read $(on $watermark)
+    allow "$intake_user" --operation Write $(on $log $rejected)
+    # quanyu live --stages city, quanyu state show|rebuild 城市进程，状态的查看与重建
+    allow "$city_user" --operation Read $(on $log $state)
+    allow "$city_user" --operation Write $(on $late $state $watermark)
+    # Both: quanyu doctor looks at how long topics keep. 两者：检查主题保留期（doctor）。
+    "$acls" --bootstrap-server "$servers" --command-config "$config" --add --operation DescribeConfigs \
+        --allow-principal "User:$intake_user" --allow-principal "User:$city_user" $(on $all)
     # Both are members of one consumer group. 两者同属一个消费组。
     "$acls" --bootstrap-server "$servers" --command-config "$config" --add --operation Read \
         --allow-principal "User:$intake_user" --allow-principal "User:$city_user" --group "$group"
 
-    # The sources' connectors, and quanyu simulate --to kafka 各来源的写入程序与模拟器
+    # The sources' connectors, quanyu simulate --to kafka, quanyu rejected redrive 各来源的写入程序、模拟器与拒收重发
     allow "$producer_user" --operation Write $(on $raw)
 
     # quanyu replay run --kafka [--log]: no group, nothing written 回放：只读，不用消费组

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.sources.privacy import mask
+from schemas.sources.privacy import mask_digits
 
 REASONS = (
     "empty_record",
@@ -31,10 +31,10 @@ SHOWN = 120
 
 
 class Refused(ValueError):
-    """A reason code and a detail for a person: the field and its value, masked and cut."""
+    """A reason code and a detail for a person: the field and its value, long numbers hidden, and cut."""
 
     def __init__(self, reason: str, where: str, value: Any = None, note: str = "") -> None:
-        shown = "" if value is None else f": {mask(repr(value))[:SHOWN]}"
+        shown = "" if value is None else f": {mask_digits(repr(value))[:SHOWN]}"
         super().__init__(reason)
         self.reason = reason
         self.detail = f"{where}{shown}{f' ({note})' if note else ''}"

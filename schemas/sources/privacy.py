@@ -22,6 +22,8 @@ def _number(one: str, high: str, any_: str) -> re.Pattern[str]:
 
 _NARROW_NUMBER = _number("1", "3-9", "0-9")
 _ANY_NUMBER = _number("1１", "3-9３-９", "0-9０-９")
+_LONG = re.compile(r"\d{7,}")
+_ESCAPED_DIGIT = re.compile(r"\\u003([0-9])")
 _BEFORE = re.compile(r"\d+$")
 _COUNTRY = ("86", "0086")
 _SEPARATOR = "\x00"
@@ -32,6 +34,30 @@ _ZERO, _WIDE_ZERO, _TEN = np.uint16(ord("0")), np.uint16(ord(_WIDE[0])), 10
 def mask(text: str) -> str:
     """Phones as 138****5678, ids as 110105********0123; longer runs of digits (record numbers) are left alone."""
     return (_ANY_NUMBER if _has_wide(text) else _NARROW_NUMBER).sub(_hide, text)
+
+
+def mask_digits(text: str) -> str:
+    """`mask`, and the middle of every other run of seven digits or more: for what is shown of refused records.
+
+    There a number may stand in any place and form (a landline, a phone one digit short, an id in a field of times).
+    Dates and times in groups stay readable.
+    """
+    return _LONG.sub(_hide_long, mask(text))
+
+
+def mask_raw(raw: bytes) -> str:
+    """The bytes of a refused record as text with its long numbers hidden, however they are written.
+
+    Not bytes that can be read back: NULs (UTF-16) are left out, JSON escapes of digits are written as digits, bytes
+    that are not UTF-8 are shown with replacement characters.
+    """
+    text = raw.decode("utf-8", "replace").replace("\0", "")
+    return mask_digits(_ESCAPED_DIGIT.sub(lambda found: found[1], text))
+
+
+def _hide_long(found: re.Match[str]) -> str:
+    digits = found[0]
+    return digits[:3] + "*" * (len(digits) - 5) + digits[-2:]
 
 
 def mask_all(texts: list[str]) -> list[str]:

@@ -22,6 +22,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas import UsageError
 from sinks.clickhouse.errors import taken, translate
+from sinks.clickhouse.layout import SETTINGS as CLUSTER_SETTINGS
+from sinks.clickhouse.layout import Layout
 
 CHDB = "chdb:"
 #: a batch of a replay may span more months than a server allows by default
@@ -59,13 +61,26 @@ class Config(Protocol):
     def retention_days(self) -> int:
         """Days that rows are kept; 0: for ever."""
 
+    @property
+    def cluster(self) -> str:
+        """Cluster whose nodes have the tables; empty: one node."""
+
+    @property
+    def shard(self) -> str:
+        """Cluster that is the one shard with the rows, where `cluster` has several; else empty."""
+
+    @property
+    def rejected_retention_days(self) -> int:
+        """Days that dead letters are kept, from when they were stored; 0: for ever."""
+
 
 class Client:
     """Statements, queries and inserts, with errors that say who must act (see `errors`)."""
 
-    def __init__(self, driver: Driver, where: str) -> None:
+    def __init__(self, driver: Driver, where: str, layout: Layout = Layout()) -> None:  # noqa: B008 - frozen
         self._driver = driver
         self.where = where
+        self.layout = layout
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement that gives nothing back."""
@@ -100,6 +115,13 @@ class Client:
 def connect(config: Config) -> Client:
     """Connect to `config.url`. Raises UsageError for a bad URL, user or directory, Unreachable if nothing answers."""
     if config.url.startswith(CHDB):
+        if config.cluster:
+            raise UsageError(
+                f"clickhouse.cluster = {config.cluster!r}: the embedded database has no clusters; name a server in "
+                f"clickhouse.url, or leave the cluster empty",
+                f"clickhouse.cluster = {config.cluster!r}：内嵌数据库没有集群；请在 clickhouse.url 中给出服务器，"
+                f"或把集群留空",
+            )
         return _embedded(config.url.removeprefix(CHDB))
     url = urlsplit(config.url)
     if url.scheme not in ("http", "https") or not url.hostname:
@@ -122,8 +144,9 @@ def connect(config: Config) -> Client:
             send_receive_timeout=120,
             autogenerate_session_id=False,
             ca_cert=config.ca_file or None,
+            settings=CLUSTER_SETTINGS if config.cluster else {},
         )
-    return Client(driver, where)
+    return Client(driver, where, Layout(config.cluster, config.shard))
 
 
 def _check_ca(file: str, secure: bool) -> None:

@@ -23,8 +23,13 @@ OUTAGES = {
     210: "NETWORK_ERROR",
     241: "MEMORY_LIMIT_EXCEEDED",
     242: "TABLE_IS_READ_ONLY",
+    225: "NO_ZOOKEEPER",
     243: "NOT_ENOUGH_SPACE",
     252: "TOO_MANY_PARTS",
+    254: "NO_ACTIVE_REPLICAS",
+    279: "ALL_CONNECTION_TRIES_FAILED",
+    285: "TOO_FEW_LIVE_REPLICAS",
+    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
     319: "UNKNOWN_STATUS_OF_INSERT",
     745: "SERVER_OVERLOADED",
     999: "KEEPER_EXCEPTION",
@@ -37,6 +42,7 @@ REFUSED = {
     497: "ACCESS_DENIED",
     516: "AUTHENTICATION_FAILED",
 }
+NO_CLUSTER = 701
 MISSING = {60: "UNKNOWN_TABLE", 81: "UNKNOWN_DATABASE"}
 
 
@@ -66,6 +72,12 @@ def translate(error: ClickHouseError, where: str) -> Exception:
             f"{where} lacks a table or database ({MISSING[code]}): run `quanyu migrate`, or check "
             f"clickhouse.database: {text}",
             f"{where} 缺少表或数据库（{MISSING[code]}）：请运行 `quanyu migrate`，或检查 clickhouse.database：{text}",
+        )
+    if code == NO_CLUSTER:
+        return UsageError(
+            f"{where} knows no such cluster: check clickhouse.cluster and clickhouse.shard against its remote_servers: "
+            f"{text}",
+            f"{where} 没有该集群：请对照其 remote_servers 检查 clickhouse.cluster 与 clickhouse.shard：{text}",
         )
     if code in OUTAGES:
         return Unreachable(

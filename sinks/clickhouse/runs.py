@@ -55,7 +55,7 @@ def start(client: Client, base: str, id: str, started_at_ms: int, arguments: dic
             f"there is a run {id} already: choose another --id, or remove it with `quanyu replay rm {id}{where}`",
             f"已有名为 {id} 的运行：请换一个 --id，或用 `quanyu replay rm {id}{where}` 删除它",
         )
-    client.command(f"DROP DATABASE IF EXISTS {quote(name)} SYNC")
+    _forget(client, name)
     _put(client, base, Run(id, started_at_ms, None, arguments, {}), version=1)
 
 
@@ -93,10 +93,14 @@ def shown(client: Client, base: str, id: str) -> Run:
 def drop(client: Client, base: str, id: str) -> None:
     """Remove a run: its database, then its record. UsageError if there is none of this name."""
     run = shown(client, base, id)
-    client.command(f"DROP DATABASE IF EXISTS {quote(run.database)} SYNC")
-    client.command(
-        f"ALTER TABLE {quote(base)}.runs DELETE WHERE id = {{id:String}} SETTINGS mutations_sync = 1", {"id": id}
-    )
+    _forget(client, run.database)
+    delete = f"ALTER TABLE {quote(base)}.runs DELETE WHERE id = {{id:String}} SETTINGS mutations_sync = 2"
+    client.command(client.layout.arranged(delete, base)[0], {"id": id})
+
+
+def _forget(client: Client, name: str) -> None:
+    for statement in client.layout.drop(name):
+        client.command(statement)
 
 
 def _put(client: Client, base: str, run: Run, version: int) -> None:

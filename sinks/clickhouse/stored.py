@@ -6,7 +6,7 @@ from sinks.base import TABLES
 from sinks.clickhouse.client import Client, quote
 
 #: said by a clock, or by how the rows were cut: never part of a digest
-CLOCK_COLUMNS = ("ingested_at", "received_at")
+CLOCK_COLUMNS = ("ingested_at", "received_at", "stored_at")
 #: rows that the digest of another table covers: which of several late versions `signals` shows is nobody's promise
 CONDITIONS = {"signals": "version > 0"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas import Alert, Change, HotSpot, Incident, Late, Located, Pane, Rejected, RepeatCluster
+from schemas import Alert, Change, FeedHealth, HotSpot, Incident, Late, Located, Pane, Rejected, RepeatCluster
 from sinks.base import content
 
 TEXT, TEXTS, PAIRS = pa.string(), pa.list_(pa.string()), pa.map_(pa.string(), pa.string())
@@ -248,6 +248,32 @@ def alerts(rows: Sequence[Alert], ingested_ms: Sequence[int]) -> Any:
     )
 
 
+def feed_health(rows: Sequence[FeedHealth], ingested_ms: Sequence[int]) -> Any:
+    """`feed_health`."""
+    return pa.table(
+        {
+            "source": pa.array([row.source for row in rows], TEXT),
+            "at": times([row.at_ms for row in rows]),
+            "version": pa.array([row.version for row in rows], U64),
+            "state": pa.array([row.state for row in rows], TEXT),
+            "since": times([row.since_ms for row in rows]),
+            "opened_at": times([row.opened_at_ms for row in rows]),
+            "last_occurred": times([row.last_occurred_ms for row in rows]),
+            "last_arrived": times([row.last_arrived_ms for row in rows]),
+            "window_min": pa.array([row.window_min for row in rows], U16),
+            "observed": pa.array([row.observed for row in rows], U32),
+            "expected": pa.array([row.expected for row in rows], F64),
+            "score": pa.array([row.score for row in rows], F64),
+            "rejected": pa.array([row.rejected for row in rows], U32),
+            "delay_p50_s": pa.array([row.delay_p50_s for row in rows], F64),
+            "delay_p95_s": pa.array([row.delay_p95_s for row in rows], F64),
+            "expected_gap_s": pa.array([row.expected_gap_s for row in rows], U32),
+            "detail": pa.array([row.detail for row in rows], TEXT),
+            "ingested_at": times(ingested_ms),
+        }
+    )
+
+
 def rejected(rows: Sequence[Rejected], ingested_ms: Sequence[int]) -> Any:
     """`rejected`: the raw bytes as they came, valid text or not."""
     return pa.table(
@@ -259,6 +285,7 @@ def rejected(rows: Sequence[Rejected], ingested_ms: Sequence[int]) -> Any:
             "reason": pa.array([row.reason for row in rows], TEXT),
             "detail": pa.array([row.detail for row in rows], TEXT),
             "raw": pa.array([row.raw for row in rows], pa.binary()),
+            "message_key": pa.array([row.key for row in rows], pa.binary()),
             "received_at": times([row.received_at_ms for row in rows]),
             "ingested_at": times(ingested_ms),
         }

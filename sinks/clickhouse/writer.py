@@ -117,6 +117,7 @@ CLAIMS: dict[str, Callable[[list[Any], list[int]], Any]] = {
     "hotspots": tables.hotspots,
     "repeats": tables.repeat_clusters,
     "alerts": tables.alerts,
+    "feeds": tables.feed_health,
     "rejected": tables.rejected,
 }
 #: kind of rows -> table
@@ -129,6 +130,7 @@ NAMES = {
     "hotspots": "hotspots",
     "repeats": "repeat_clusters",
     "alerts": "alerts",
+    "feeds": "feed_health",
 }
 
 #: Signals hardly ever come twice in a batch: collapsing them on insert would find nothing and take twice as long.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import shlex
@@ -141,6 +142,14 @@ def moment(text: str, zone: str, option: str) -> int:
         ) from None
     at = at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))
     return int(at.timestamp() * 1000)
+
+
+def who() -> str:
+    """The user of this machine, by name if it has one (a container's may not)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def wall_ms() -> int:

@@ -17,6 +17,7 @@ from streams.replay import Summary
 from streams.windows import DAY_MIN, Calendar
 
 ROWS = 5
+FEED_STATES = {"starting": "起步", "ok": "正常", "late": "延迟", "thin": "稀少", "silent": "无数据", "unread": "未读"}
 
 
 class Screen:
@@ -34,7 +35,9 @@ class Screen:
             f"{self._city} {self._clock(now_ms)}   信号 {summary.signals:,}，事件 {summary.incidents:,}，"
             f"拒收 {sum(summary.rejected.values()):,}",
         )
-        return Group(Text(head, style="bold"), self._hotspots(), self._repeats(), self._districts(now_ms))
+        return Group(
+            Text(head, style="bold"), self._hotspots(), self._repeats(), self._districts(now_ms), self._feeds()
+        )
 
     def _hotspots(self) -> Table:
         table = Table(title=say("hot spots now (provisional)", "当前热点（试行）"), title_justify="left", expand=True)
@@ -70,6 +73,31 @@ class Screen:
         for row in self._rows("ranking", layer=layer, minutes=DAY_MIN, from_ms=today):
             name = self._grids.names(layer).get(row["cell"], row["cell"])
             table.add_row(name, f"{row['messages']:,}", f"{row['opened']:,}")
+        return table
+
+    def _feeds(self) -> Table:
+        table = Table(title=say("feeds", "来源"), title_justify="left", expand=True)
+        for en, zh in (
+            ("source", "来源"),
+            ("state", "状态"),
+            ("since", "自"),
+            ("last record", "最近到达"),
+            ("records", "记录"),
+            ("usual", "平常"),
+            ("delay, s", "延迟秒"),
+        ):
+            table.add_column(say(en, zh), overflow="fold")
+        for row in self._rows("feed_health"):
+            state = say(row["state"], FEED_STATES.get(row["state"], row["state"]))
+            table.add_row(
+                row["source"],
+                Text(state, style="bold red" if row["alert"] else ""),
+                self._clock(row["since_ms"]),
+                self._clock(row["last_arrived_ms"]),
+                f"{row['observed']:,}",
+                f"{row['expected']:,.0f}",
+                f"{row['delay_p50_s']:g}",
+            )
         return table
 
     def _rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:

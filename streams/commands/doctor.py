@@ -1,109 +1,132 @@
-"""`quanyu doctor`: what is missing, and what to do about it."""
+"""`quanyu doctor`: what is missing or will be, and what to do about it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import platform
+import socket
+import urllib.error
+import urllib.request
+from importlib.metadata import version
 
 import click
-from msgspec import Struct
 from rich.table import Table
 
 from schemas import QuanyuError
-from sinks.clickhouse import connect, pending
 from streams import settings as configuration
 from streams.assemble import assemble
-from streams.commands.base import configured, console, current_language, fail, json_option, print_json, say
-from streams.kafka import check_topics, reachable
+from streams.commands.base import configured, console, fail, json_option, print_json, say, wall_ms
+from streams.commands.doctor_check import ERROR, OK, Check, error, good, tried, warning
+from streams.commands.doctor_clickhouse import clickhouse_checks
+from streams.commands.doctor_kafka import kafka_checks
 from streams.settings import Settings
 
 #: how long a server may take to answer, seconds
 LOOK_S = 3.0
-
-
-class Check(Struct):
-    """One thing looked at; `exit_code` is what a command would have left with."""
-
-    name: str
-    ok: bool
-    detail: str
-    exit_code: int = 0
+#: characters below which a key can be guessed
+SHORT_KEY = 16
+MARKS = {OK: "✓", ERROR: "✗"}
 
 
 @click.command("doctor")
+@click.option("--probe", is_flag=True, help="Also write a record to a Kafka topic of its own. 另写一条探测记录。")
 @configured
 @json_option
-def doctor_command(config: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check configuration, grids, mappings, ClickHouse, Kafka and topics. 检查运行环境。
+def doctor_command(probe: bool, config: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check configuration, servers, clocks, topics, disks, rights, with fixes. 检查运行环境并给出处理办法。
 
     \b
     quanyu doctor --json
+    quanyu doctor --probe
     """
     try:
         settings = configuration.load(config, overrides=overrides)
-    except QuanyuError as error:
-        fail(error)
-    checks = [_look(name, call) for name, call in _checks(settings)]
-    if checks[-1].ok:  # Kafka answers
-        checks.append(_live_only(_look(say("topics", "主题"), lambda: f"{len(check_topics(settings))}")))
-    else:
-        _live_only(checks[-1])
+    except QuanyuError as wrong:
+        fail(wrong)
+    live = [_port(settings), *kafka_checks(settings, wall_ms, LOOK_S, probe)]
+    checks = [_stages(settings), _key(settings), *clickhouse_checks(settings, wall_ms), *map(_live_only, live)]
     if as_json:
-        print_json({"ok": all(c.ok for c in checks), "checks": checks})
+        print_json({"ok": all(check.ok for check in checks), "versions": _versions(), "checks": checks})
     else:
-        table = Table(say("check", "检查项"), "", say("detail", "说明"))
+        table = Table(say("check", "检查项"), "", say("detail", "说明"), caption=", ".join(_versions().values()))
         for check in checks:
-            table.add_row(check.name, "✓" if check.ok else "✗", check.detail)
+            table.add_row(check.name, MARKS.get(check.level, "!"), check.detail)
         console().print(table)
-    raise SystemExit(max((c.exit_code for c in checks), default=0))
+    raise SystemExit(max(check.exit_code for check in checks))
 
 
-def _checks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
-    def stages() -> str:
-        assembly = assemble(settings, b"check")
-        return f"grids {assembly.versions.grids}, config {assembly.versions.config}"
+def _versions() -> dict[str, str]:
+    return {"quanyu": f"quanyu {version('quanyu')}", "python": f"Python {platform.python_version()}"}
 
-    def secret() -> str:
-        if settings.intake.caller_key:
-            return say("given", "已设置")
-        return say(
-            "none: replay makes one per input, live needs QUANYU__INTAKE__CALLER_KEY",
-            "未设置：回放会按输入生成，实时运行需要 QUANYU__INTAKE__CALLER_KEY",
+
+def _stages(settings: Settings) -> Check:
+    name = say("mappings and grids", "映射与网格")
+    found, assembly = tried("stages", name, lambda: assemble(settings, b"check"))
+    if assembly is not None:
+        found.detail = f"grids {assembly.versions.grids}, config {assembly.versions.config}"
+    return found
+
+
+def _key(settings: Settings) -> Check:
+    name, key = say("caller key", "来电人密钥"), settings.intake.caller_key
+    if not key:
+        return warning(
+            "caller_key",
+            name,
+            say("none: replay makes one per input", "未设置：回放会按输入生成"),
+            say("live needs QUANYU__INTAKE__CALLER_KEY", "实时运行需要 QUANYU__INTAKE__CALLER_KEY"),
         )
+    if len(key) < SHORT_KEY:
+        return warning(
+            "caller_key",
+            name,
+            say(f"{len(key)} characters", f"{len(key)} 个字符"),
+            say(
+                f"before the first use take a random one of {SHORT_KEY} or more: telephone numbers can be tried out",
+                f"请在首次使用前换成不少于 {SHORT_KEY} 个字符的随机密钥：电话号码可被穷举",
+            ),
+        )
+    return good("caller_key", name, say("given", "已设置"))
 
-    def clickhouse() -> str:
-        client = connect(settings.clickhouse)
-        missing = pending(client, settings.clickhouse.database)
-        client.close()
-        if missing:
-            return say(
-                f"{settings.clickhouse.database}: {len(missing)} migrations to come: replay and live apply them, or "
-                f"`quanyu migrate` now",
-                f"{settings.clickhouse.database}：待迁移 {len(missing)} 项，replay、live 会自动迁移，"
-                f"也可现在运行 `quanyu migrate`",
-            )
-        return settings.clickhouse.database
 
-    return [
-        (say("mappings and grids", "映射与网格"), stages),
-        (say("caller key", "来电人密钥"), secret),
-        ("ClickHouse", clickhouse),
-        ("Kafka", lambda: ", ".join(reachable(settings.kafka, LOOK_S))),
-    ]
+def _port(settings: Settings) -> Check:
+    """Whether a worker could listen; one of ours that does already is as good."""
+    name, host, port = say("metrics port", "监控端口"), settings.metrics.host, settings.metrics.port
+    if not port:
+        return good("metrics_port", name, say("none wanted", "未开"))
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as wrong:
+        if _ours(host, port):
+            return good("metrics_port", name, say(f"{host}:{port}: a worker listens", f"{host}:{port}：已有进程在监听"))
+        return error(
+            "metrics_port",
+            name,
+            f"{host}:{port}: {wrong.strerror}",
+            say(
+                "set another metrics.port (QUANYU__METRICS__PORT) or metrics.host, or port 0 for none",
+                "请另设 metrics.port（QUANYU__METRICS__PORT）或 metrics.host，端口 0 表示不开",
+            ),
+            2,
+        )
+    return good("metrics_port", name, say(f"{host}:{port} is free", f"{host}:{port} 空闲"))
+
+
+def _ours(host: str, port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=LOOK_S) as answer:
+            return b"quanyu_" in answer.read(100_000)
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def _live_only(check: Check) -> Check:
     """What is missing stops `quanyu live`, and nothing else."""
     if not check.ok:
-        check.detail += say(
-            ". Only `quanyu live`, `quanyu topics` and --kafka need it; files and the demo do not",
-            "。仅 `quanyu live`、`quanyu topics` 和 --kafka 需要；文件回放与演示不需要",
+        said = say(
+            "Only `quanyu live`, `quanyu topics` and --kafka need it; files and the demo do not",
+            "仅 `quanyu live`、`quanyu topics` 和 --kafka 需要；文件回放与演示不需要",
         )
+        check.detail += say(". ", "。") + said
     return check
-
-
-def _look(name: str, call: Callable[[], Any]) -> Check:
-    try:
-        return Check(name, True, str(call()))
-    except QuanyuError as error:
-        return Check(name, False, error.text(current_language()), error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 
 import click
 import msgspec
@@ -14,11 +15,13 @@ from streams import settings as configuration
 from streams.assemble import assemble
 from streams.commands.base import bad_data, configured, fail, options_of, wall_ms
 from streams.kafka import check_group, check_topics
+from streams.kafka_security import needs
 from streams.live_store import Health
 from streams.metrics import RoomMeter
 from streams.runner import quiet_gc
-from streams.settings import Settings
 from streams.settings_secrets import values as secret_values
+from streams.snapshots import rules_of
+from streams.state_topic import check_state
 
 STAGES = ("intake", "city")
 
@@ -46,18 +49,22 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
                 "all workers need the same one",
                 "缺少来电人散列密钥：请设置 QUANYU__INTAKE__CALLER_KEY 或 intake.caller_key_file；所有进程必须相同",
             )
+        signal.signal(signal.SIGTERM, _stopped)  # until the worker listens itself: there is nothing to finish yet
         logs.configure(settings.log.level, secret_values(settings))
         _hush(settings.log.level)
-        check_topics(settings, _needs(settings, chosen))
+        check_topics(settings, needs(settings, chosen))
         check_group(settings.kafka)
         assembly = assemble(settings, settings.intake.caller_key.encode(), meter=RoomMeter())
+        if "city" in chosen:
+            rules = rules_of(settings, assembly.grids.layers, assembly.versions)
+            check_state(settings.kafka, rules)
         sink = open_sink(settings.clickhouse, assembly.grids.layers, settings.city.timezone)
         from streams.live import run
 
         health = Health()
         endpoint = None
         if settings.metrics.port:
-            endpoint = metrics.serve(settings.metrics.host, settings.metrics.port, lambda: health.ready)
+            endpoint = metrics.serve(settings.metrics.host, settings.metrics.port, lambda: health.unready)
         logs.get().info("live", stages=list(chosen), versions=msgspec.structs.asdict(assembly.versions))
         quiet_gc()
         try:
@@ -71,15 +78,8 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
         fail(error)
 
 
-def _needs(settings: Settings, stages: tuple[str, ...]) -> list[tuple[str, str]]:
-    """What a worker of these stages does with which topic; docker/kafka/acls.sh gives the same rights."""
-    kafka, needs = settings.kafka, []
-    if "intake" in stages:
-        needs += [("READ", source.topic) for source in settings.sources.values() if source.topic]
-        needs += [("WRITE", kafka.log_topic)]
-    if "city" in stages:
-        needs += [("READ", kafka.log_topic), ("WRITE", kafka.late_topic)]
-    return needs
+def _stopped(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -122,6 +122,7 @@ class Intake:
             detail=fault.detail,
             raw=batch.values[index],
             received_at_ms=batch.received_at_ms[index] if batch.received_at_ms else batch.now_ms,
+            key=(batch.keys[index] or b"") if batch.keys else b"",
         )
 
 

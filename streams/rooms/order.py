@@ -25,15 +25,17 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from schemas import UNDECLARED, Admitted, Envelope, Late, Signal, Tick
+from schemas import UNDECLARED, Admitted, Envelope, Late, Located, Signal, Tick
 from streams.windows import HOUR_MS
 
 Out = Admitted | Tick | Late
+#: what waits: event time, 1, id, revision; or, to leave at once: watermark, 0, number, 0; then the signal, when it was
+#: taken in, its first report (of one from beyond the horizon: the watermark), and whether it is from beyond the horizon
+Waiting = tuple[int, int, str | int, int, Located, int, int, bool]
 BEGINNING = -(2**62)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -64,7 +66,7 @@ class State(Struct):
     origins: dict[str, int] = {}
     offsets: dict[str, int] = {}
     recent: dict[str, list[int]] = {}
-    waiting: list[tuple[Any, ...]] = []
+    waiting: list[Waiting] = []
     superseded: set[tuple[str, int]] = set()
     seen: dict[str, tuple[int, int, int, int]] = {}
     older: dict[str, list[int]] = {}
@@ -106,9 +108,10 @@ class Order:
                 self._tick(state, at - at % pane_ms, out)
                 next_end = state.tick_ms + pane_ms
             if superseded and (entry[2], entry[3]) in superseded:
-                superseded.discard((entry[2], entry[3]))
+                superseded.remove((entry[2], entry[3]))  # type: ignore[arg-type]
                 continue
-            out.append(entry[4])
+            leaves = Late if entry[7] else Admitted
+            out.append(leaves(entry[4], entry[5], entry[6]))
             state.unticked = True
         if state.watermark_ms > BEGINNING:
             self._tick(state, state.watermark_ms - state.watermark_ms % pane_ms, out)
@@ -154,7 +157,7 @@ class Order:
                 counts.late += 1
                 counts.beyond_horizon += 1
                 state.late_seq += 1
-                waiting.append((city, 0, state.late_seq, 0, Late(located, envelope.ingested_at_ms, city)))
+                waiting.append((city, 0, state.late_seq, 0, located, envelope.ingested_at_ms, city, True))
                 continue
             if known is None:
                 revision = signal.revision if signal.revision != UNDECLARED else 0
@@ -178,12 +181,11 @@ class Order:
                 hour_shelf = hour
                 shelf = shelves.setdefault((source, hour), [])
             shelf.append(key)  # type: ignore[union-attr]
-            admitted = Admitted(located, envelope.ingested_at_ms, reported)
             if late:
                 state.late_seq += 1
-                waiting.append((city, 0, state.late_seq, 0, admitted))
+                waiting.append((city, 0, state.late_seq, 0, located, envelope.ingested_at_ms, reported, False))
             else:
-                waiting.append((at, 1, key, revision, admitted))
+                waiting.append((at, 1, key, revision, located, envelope.ingested_at_ms, reported, False))
             if own is not None and pace.lateness_ms >= 0:
                 recent.append(at)
                 if len(recent) > window:

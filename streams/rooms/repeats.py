@@ -200,7 +200,7 @@ class Repeats:
         """The next revision of the place's cluster, or None if nothing is new."""
         if not visits:
             return None if last is None else _revised(last, incidents=0, messages=0, updated_at_ms=now_ms)
-        names = list(state.categories)
+        names = {number: name for name, number in state.categories.items()}
         categories = Counter(names[v.category] for v in visits)
         told = RepeatCluster(
             id=last.id if last else cluster_id(key, now_ms),

@@ -1,4 +1,7 @@
-"""What is planned for a day beside the background: surges, storms, gateway outages. It depends on (seed, day) alone."""
+"""What is planned for a day beside the background: surges, storms, gateway outages, faults of feeds.
+
+It depends on (seed, day) alone.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,8 @@ SURGE_WORDS = {
     "12345": ("生态环境", "停水", "停电", "城市管理"),
     "grid": ("街面秩序", "市容环境", "施工管理"),
 }
+#: day from which feeds fail: what is usual must be known first
+FIRST_FAULT_DAY = 7
 _SURGE_SHARES = (0.6, 0.2, 0.2)
 _LONGEST_H = 12.0
 
@@ -74,6 +79,17 @@ class Outage:
     end_ms: int
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A source's feed is broken: of what would arrive in the span, this share is `kept`, the rest is lost for good."""
+
+    id: str
+    source: str
+    kept: float
+    start_ms: int
+    end_ms: int
+
+
 @dataclass(frozen=True, eq=False)
 class Day:
     """The plan of one day, which starts at `start_ms` (local midnight, UTC ms). Things may run into the next day."""
@@ -84,6 +100,7 @@ class Day:
     surges: tuple[Surge, ...]
     storms: tuple[Storm, ...]
     outages: tuple[Outage, ...]
+    faults: tuple[Fault, ...] = ()
 
 
 def plan_day(
@@ -113,6 +130,25 @@ def plan_day(
         tuple(surge for surge in surges if len(surge.times)),
         (storm,) if rng.random() < scenario.storm_chance else (),
         tuple(outages),
+        _faults(scenario, tuple(dictionaries), seed, number, start_ms, end_ms),
+    )
+
+
+def _faults(
+    scenario: Scenario, sources: tuple[str, ...], seed: int, number: int, start_ms: int, end_ms: int
+) -> tuple[Fault, ...]:
+    """Two of three silent, the others thinned to a fifth; drawn apart, so that other scenarios stay as they are."""
+    if number < FIRST_FAULT_DAY:
+        return ()
+    rng = np.random.Generator(np.random.PCG64([seed, 8, number]))
+    return tuple(
+        Fault(
+            f"F{number:04d}-{i}",
+            sources[int(rng.integers(len(sources)))],
+            0.0 if rng.random() < 2 / 3 else 0.2,
+            *_span(rng, scenario.fault_hours, start_ms, end_ms),
+        )
+        for i in range(rng.poisson(scenario.faults_a_day))
     )
 
 

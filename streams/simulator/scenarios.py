@@ -33,6 +33,8 @@ class Scenario:
     corrections: float = 0.03
     late: float = 0.001  # arrive beyond the source's bound
     broken: float = 0.002
+    faults_a_day: float = 0.0  # feeds that fall silent or thin for hours, mean; what would have arrived is lost
+    fault_hours: tuple[float, float] = (2.0, 6.0)
 
 
 _CITY = Scenario("city", "everything in moderation")
@@ -78,6 +80,12 @@ SCENARIOS: dict[str, Scenario] = {
             surge_hours=(3.0, 3.0),
             surge_reports=(30, 40),
             storm_chance=0.0,
+        ),
+        replace(
+            _CITY,
+            name="feeds",
+            says="from the second week on feeds fall silent or thin for hours, and what they lost never comes",
+            faults_a_day=1.0,
         ),
     )
 }

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from operator import attrgetter
+from zlib import crc32
 
 import numpy as np
 from msgspec import Struct
@@ -104,7 +105,7 @@ class Simulation:
                     self._pushed += 1
                     heapq.heappush(self.waiting, (emission.arrival_ms, self._pushed, emission))
         due.sort(key=attrgetter("arrival_ms"))
-        return iter(due)
+        return iter(self._heard(plans, due))
 
     def _emissions(
         self, source: str, rng: np.random.Generator, plans: tuple[Day, Day], start_ms: int, end_ms: int
@@ -141,6 +142,20 @@ class Simulation:
             replace(sent[i], arrival_ms=sent[i].arrival_ms + ms, kind="duplicate")
             for i, ms in zip(chosen.tolist(), after.astype(np.int64).tolist(), strict=True)
         ]
+
+    def _heard(self, plans: tuple[Day, Day], arriving: list[Emission]) -> list[Emission]:
+        """Of what arrives, what the faults of feeds leave; what they lose was not sent. Chance is by record."""
+        faults = [fault for plan in plans for fault in plan.faults]
+        lost = {
+            i
+            for i, e in enumerate(arriving)
+            for fault in faults
+            if fault.source == e.source
+            and fault.start_ms <= e.arrival_ms < fault.end_ms
+            and crc32(f"{fault.id}|{e.id}".encode()) >= fault.kept * 2**32
+        }
+        self.truth.counts.subtract((arriving[i].source, arriving[i].kind) for i in lost)
+        return [e for i, e in enumerate(arriving) if i not in lost]
 
     def _broken(self, source: str, rng: np.random.Generator, sent: list[Emission]) -> list[Emission]:
         """Damaged copies; they come at the very moment of the true record, before it."""

@@ -6,6 +6,8 @@ Rows are written as they become known (constant memory); `truth` names the sort 
 * storm    id, name, factor, start_ms, end_ms, codes {source: [code]}, reports {source: n}: all first
            versions of those codes that occurred in the span
 * outage   id, street, start_ms, end_ms
+* feed     id, source, kept (share of what would have arrived), start_ms, end_ms: what was lost stays lost, also of
+           what other rows tell
 * member   of (a hotspot or repeat place), source, record, occurred_ms
 * repeat   id, source, category, code, cell, address, callers, incidents
 * count    source, kind, records: what was sent; kinds are those of the emissions
@@ -65,6 +67,17 @@ class Truth:
                     "street": street,
                     "start_ms": outage.start_ms,
                     "end_ms": outage.end_ms,
+                }
+            )
+        for fault in day.faults:
+            self._put(
+                {
+                    "truth": "feed",
+                    "id": fault.id,
+                    "source": fault.source,
+                    "kept": fault.kept,
+                    "start_ms": fault.start_ms,
+                    "end_ms": fault.end_ms,
                 }
             )
         self._storms.update({storm.id: (storm, Counter()) for storm in day.storms})

@@ -14,6 +14,7 @@ from tests.clickhouse import (
     HOUR,
     alert,
     change,
+    feed,
     hotspot,
     incident,
     late,
@@ -43,6 +44,7 @@ def story() -> list[Rows]:
             hotspots=[hotspot("h1"), hotspot("h1", 2, "closed")],
             repeats=[repeat("r1"), repeat("r1", 2)],
             alerts=[alert("a1")],
+            feeds=[feed(), feed(version=2, state="silent"), feed("12345"), feed(at_ms=DAY0 + HOUR, version=3)],
         ),
         Rows(DAY0 + 4, members=[change(member("4", DAY0, flags=("secret",), lon=None, cell="", place=""))]),
     ]
@@ -57,6 +59,7 @@ COUNTS = {
     "repeat_clusters": 2,
     "alerts": 1,
     "rejected": 2,
+    "feed_health": 3,
 }
 
 
@@ -111,9 +114,10 @@ def test_order_and_cuts_do_not_matter(new_sink: NewSink) -> None:
 
 def test_an_older_version_does_not_come_back(new_sink: NewSink) -> None:
     sink = new_sink()
-    newest = [Rows(DAY0, panes=[pane("u1", DAY0, 5, 9)], incidents=[incident("i1", 3, 4)])]
+    newest = [Rows(DAY0, panes=[pane("u1", DAY0, 5, 9)], incidents=[incident("i1", 3, 4)], feeds=[feed(version=3)])]
     digest = stored(sink, newest)
-    assert stored(sink, [Rows(DAY0, panes=[pane("u1", DAY0, 4, 2)], incidents=[incident("i1", 2, 2)])]) == digest
+    older = Rows(DAY0, panes=[pane("u1", DAY0, 4, 2)], incidents=[incident("i1", 2, 2)], feeds=[feed(observed=5)])
+    assert stored(sink, [older]) == digest
 
 
 def test_the_digest_ignores_clocks(new_sink: NewSink) -> None:
@@ -138,6 +142,7 @@ def one_of_each(**other: list[object]) -> Rows:
         "repeats": [repeat("r1")],
         "alerts": [alert("a1")],
         "rejected": [rejected(7)],
+        "feeds": [feed()],
     }
     return Rows(DAY0, **(rows | other))  # type: ignore[arg-type]
 
@@ -159,6 +164,7 @@ def test_the_digest_sees_every_difference(new_sink: NewSink) -> None:
         repeats=[repeat("r1", incidents=4)],
         alerts=[alert("a1", state="closed")],
         rejected=[rejected(7, b"{")],
+        feeds=[feed(observed=91)],
     )
     assert differing(everywhere) == set(TABLES)
     # a NULL and a map are hashed too

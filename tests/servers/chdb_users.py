@@ -2,8 +2,8 @@
 
 Reads `quanyu migrate --users-sql` (CREATE USER with a SHA-256, GRANT, CREATE SETTINGS PROFILE), and holds every
 statement against it: its kind, and each table that the engine's own parser finds in it. A view's inner tables are read
-with the definer's rights, so they are not looked at. No server's access control: no roles, columns, quotas or row
-policies, and settings inside a statement are not held against a profile.
+with the definer's rights, so they are not looked at. No server's access control: no columns, quotas or row policies, a
+role is on from the moment it is given, and settings inside a statement are not held against a profile.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ class Users:
             self.users[found[1]] = User(found[1], found[2], profile[1] if profile else "")
         elif found := re.match(r"CREATE SETTINGS PROFILE IF NOT EXISTS (\w+) SETTINGS (.+)", text):
             self.limits[found[1]] = {k: int(v) for k, v in re.findall(r"(max_\w+) = (\d+)", found[2])}
+        elif found := re.match(r"CREATE ROLE IF NOT EXISTS (\w+)", text):
+            self.users[found[1]] = User(found[1], "no password of a role")
+        elif found := re.match(r"GRANT (\w+) TO (\w+)$", text):
+            self.users[found[2]].grants += self.users[found[1]].grants
         elif found := re.match(r"GRANT (.+) ON (\S+) TO (\w+)$", text):
             pattern = found[2].replace("`", "")
             self.users[found[3]].grants += [(privilege, pattern) for privilege in found[1].split(", ")]

@@ -22,7 +22,8 @@ from msgspec import Struct, field
 
 from sinks.clickhouse import Client, connect
 from sinks.clickhouse.stored import digest
-from streams.kafka import CONNECT_S
+from streams.kafka import CONNECT_S, producing
+from streams.kafka_range import TICK_KEY
 from streams.kafka_security import client_options
 from streams.settings import Kafka, load
 from tests.clickhouse import Where
@@ -113,6 +114,10 @@ class City(Struct):
             "QUANYU__KAFKA__GROUP": self.name,
             "QUANYU__KAFKA__LOG_TOPIC": self.log,
             "QUANYU__KAFKA__LATE_TOPIC": f"{self.name}.late",
+            "QUANYU__KAFKA__STATE_TOPIC": f"{self.name}.state",
+            "QUANYU__KAFKA__WATERMARK_TOPIC": f"{self.name}.watermark",
+            "QUANYU__LIVE__SNAPSHOT_S": "2",
+            "QUANYU__KAFKA__REJECTED_TOPIC": self.rejected,
             # the simulated days are long past, and always the same
             "QUANYU__KAFKA__RETENTION_DAYS": "36500",
             "QUANYU__KAFKA__HEARTBEAT_CLOCK": "events",
@@ -128,6 +133,11 @@ class City(Struct):
     def log(self) -> str:
         """Topic of the city's log."""
         return f"{self.name}.log"
+
+    @property
+    def rejected(self) -> str:
+        """Topic of the dead letters."""
+        return f"{self.name}.rejected"
 
     @property
     def raw(self) -> list[str]:
@@ -189,6 +199,13 @@ class City(Struct):
                 process.kill()
                 process.wait()
 
+    def tell_time(self, at_ms: int) -> None:
+        """A control record on every raw partition: whatever waits for a pane to close has waited long enough."""
+        with producing(self.kafka) as send:
+            for topic in self.raw:
+                for partition in range(PARTITIONS):
+                    send(topic, b"%d" % at_ms, key=TICK_KEY, partition=partition)
+
     def simulate(self, *options: str) -> None:
         """All records of the simulated city, before anything is read."""
         self.ok(*self._simulate(), *options)
@@ -207,11 +224,11 @@ class City(Struct):
 
     def committed(self, *topics: str) -> int:
         """Records the group has committed, over all partitions."""
-        return sum(done for done, _ in self._offsets(topics))
+        return sum(done for done, _ in self.offsets(*topics))
 
     def left(self) -> int:
         """Records that are not yet done: raw ones without an envelope, envelopes without stored rows."""
-        return sum(end - done for done, end in self._offsets((*self.raw, self.log)))
+        return sum(end - done for done, end in self.offsets(*self.raw, self.log))
 
     def wait_stored(self, worker: Worker, seconds: float = 120) -> None:
         """Until everything on the topics is stored. Fails at once when the worker ends."""
@@ -222,7 +239,8 @@ class City(Struct):
 
         wait("all is stored", done, seconds)
 
-    def _offsets(self, topics: tuple[str, ...]) -> list[tuple[int, int]]:
+    def offsets(self, *topics: str) -> list[tuple[int, int]]:
+        """(committed, end) of each partition of each topic, in order."""
         options = client_options(self.kafka, CONNECT_S)
         consumer = KafkaConsumer(**options, group_id=self.name, enable_auto_commit=False)
         try:

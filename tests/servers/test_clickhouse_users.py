@@ -59,7 +59,11 @@ def users_sql() -> str:
         made = f"CREATE USER IF NOT EXISTS quanyu_{name} IDENTIFIED WITH sha256_hash BY '"
         assert made + users.PLACEHOLDER in text
         text = text.replace(made + users.PLACEHOLDER, made + digest)
-    return text
+    digest = hashlib.sha256(b"Password-of-clerk").hexdigest()
+    return (
+        f"{text}\nCREATE USER IF NOT EXISTS quanyu_clerk IDENTIFIED WITH sha256_hash BY '{digest}' HOST ANY;\n"
+        "GRANT quanyu_dead_letters TO quanyu_clerk;\n"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +143,21 @@ def test_the_wall_reads_every_view_and_nothing_behind(server: Server) -> None:
         denied(client, sql)
     client.close()
     writer.close()
+
+
+def test_a_clerk_of_dead_letters_reads_them_and_cannot_hide_it(server: Server) -> None:
+    client = opened(server, "clerk")
+    assert client.rows(f"SELECT count() FROM {DATABASE}.rejected FINAL WHERE raw != ''") == [(1,)]
+    client.command(f"INSERT INTO {DATABASE}.rejected_shown (user, records) VALUES ('clerk', 1)")
+    for sql in (
+        f"SELECT * FROM {DATABASE}.rejected_shown",
+        f"ALTER TABLE {DATABASE}.rejected_shown DELETE WHERE 1",
+        f"TRUNCATE TABLE {DATABASE}.rejected_shown",
+        f"INSERT INTO {DATABASE}.rejected SELECT * FROM {DATABASE}.rejected",
+        f"SELECT * FROM {DATABASE}.late_signals",
+    ):
+        denied(client, sql)
+    client.close()
 
 
 def test_the_wall_has_limits_that_it_cannot_raise(server: Server) -> None:

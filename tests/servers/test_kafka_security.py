@@ -36,6 +36,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
                 "QUANYU_RAW_TOPICS": " ".join(f"{NAME}.raw.{source}" for source in SOURCES),
                 "QUANYU_LOG_TOPIC": f"{NAME}.log",
                 "QUANYU_LATE_TOPIC": f"{NAME}.late",
+                "QUANYU_REJECTED_TOPIC": f"{NAME}.rejected",
+                "QUANYU_STATE_TOPIC": f"{NAME}.state",
+                "QUANYU_WATERMARK_TOPIC": f"{NAME}.watermark",
                 "QUANYU_GROUP": NAME,
             }
         )
@@ -88,10 +91,12 @@ def test_a_role_may_not_do_the_work_of_another(kafka: Secured, city: City) -> No
         assert right in line
     act(city, kafka, INTAKE)
     line = refusal(city, "live")
-    assert f"READ topic {NAME}.log, WRITE topic {NAME}.late" in line and "raw" not in line
+    assert f"READ topic {NAME}.log, WRITE topic {NAME}.late, WRITE topic {NAME}.watermark" in line
+    assert f"READ topic {NAME}.state, WRITE topic {NAME}.state" in line and "raw" not in line
     assert f"WRITE topic {NAME}.raw.110" in refusal(city, "simulate", "--to", "kafka")
     act(city, kafka, CITY)
-    assert f"READ topic {NAME}.raw.110" in refusal(city, "live", "--stages", "intake")
+    line = refusal(city, "live", "--stages", "intake")
+    assert f"READ topic {NAME}.raw.110" in line and f"WRITE topic {NAME}.rejected" in line
     assert f"{NAME}.raw.110" in refusal(city, "replay", "run", "--kafka")
 
 

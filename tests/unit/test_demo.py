@@ -102,6 +102,15 @@ def test_the_same_seed_is_the_same_demo_and_another_is_not(chdb_url: str) -> Non
     assert run_demo(chdb_url, "--seed", "2")["result_hash"] != first["result_hash"]
 
 
+def test_the_demo_shows_how_its_feeds_stand(chdb_url: str) -> None:
+    command = ["--lang", "en", "demo", "--city", "100", "--rate", "800", "--history", "1", "--for", "0s"]
+    result = CliRunner().invoke(main, [*command, "--set", f"clickhouse.url={chdb_url}"])
+    assert result.exit_code == 0, result.output
+    feeds = result.stdout[result.stdout.index("feeds") :].splitlines()
+    for source in Settings().sources:
+        assert any(source in line and "starting" in line and "2026-03-0" in line for line in feeds), source
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -14,18 +14,24 @@ import yaml
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from sinks.clickhouse import users
+from sinks.clickhouse import Client, migrate, users
 from streams import metrics
 from streams.cli import COMMANDS, main
 from streams.kafka import wanted_topics
 from streams.settings import Settings, load
+from tests.clickhouse import ZONE, fresh_database
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if str(service["image"]).startswith("quanyu:")]
-DASHBOARD: dict[str, Any] = json.loads((DOCKER / "grafana/dashboards/quanyu.json").read_text(encoding="utf-8"))
+DASHBOARDS: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted((DOCKER / "grafana/dashboards").iterdir())
+}
+#: labels that Prometheus adds to what a worker says
+SCRAPED = {"stage", "city"}
 ALERTS: dict[str, Any] = yaml.safe_load((DOCKER / "prometheus/alerts.yml").read_text(encoding="utf-8"))
 
 
@@ -48,9 +54,20 @@ def expressions() -> list[tuple[str, str]]:
     """(PromQL, text that shows its labels) of every alert and panel."""
     rules = [rule for group in ALERTS["groups"] for rule in group["rules"]]
     found = [(rule["expr"], json.dumps(rule["annotations"])) for rule in rules]
-    for panel in DASHBOARD["panels"]:
-        found += [(target["expr"], target.get("legendFormat", "")) for target in panel["targets"]]
+    found += [(target["expr"], target.get("legendFormat", "")) for target in targets("prometheus")]
     return found
+
+
+def targets(source: str) -> list[dict[str, Any]]:
+    """What the panels of all dashboards ask a data source."""
+    panels = [panel for board in DASHBOARDS.values() for panel in board["panels"]]
+    return [t for panel in panels for t in panel["targets"] if t["datasource"]["uid"] == source]
+
+
+def views() -> set[str]:
+    """The documented views."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "sinks/clickhouse/migrations").glob("*.sql"))
+    return set(re.findall(r"VIEW (?:IF NOT EXISTS )?\{database\}\.(v_\w+)", text))
 
 
 @pytest.mark.parametrize("path", sorted(DOCKER.rglob("*.y*ml")), ids=lambda path: path.name)
@@ -148,14 +165,10 @@ def test_topics_are_made_by_the_command_from_the_settings() -> None:
 
 
 def test_the_wall_may_read_the_documented_views_and_nothing_else() -> None:
-    migrations = "".join(
-        path.read_text(encoding="utf-8") for path in sorted((ROOT / "sinks/clickhouse/migrations").glob("*.sql"))
-    )
-    views = set(re.findall(r"VIEW (?:IF NOT EXISTS )?\{database\}\.(v_\w+)", migrations))
     users = ET.parse(DOCKER / "clickhouse/users.xml").getroot()
     grants = [query.text or "" for query in users.findall("users/wall/grants/query")]
     granted = {grant.removeprefix(f"GRANT SELECT ON {Settings().clickhouse.database}.") for grant in grants}
-    assert granted == views
+    assert granted == views()
     limits = {limit.tag: limit.text for limit in users.findall("profiles/wall/*")}
     assert limits["readonly"] == "2"
     for name in ("max_execution_time", "max_memory_usage", "max_result_rows", "max_result_bytes"):
@@ -201,26 +214,111 @@ def test_metrics_and_labels_exist(expression: str, shown: str) -> None:
     known = metric_labels()
     used = set(re.findall(r"\bquanyu_\w+", expression))
     assert used <= set(known), used - set(known)
-    labels = {label for name in used for label in known[name]} | {"instance", "job"}
+    labels = {label for name in used for label in known[name]} | {"instance", "job"} | SCRAPED
     grouped = {word.strip() for words in re.findall(r"by \(([^)]*)\)", expression) for word in words.split(",")}
     matched = set(re.findall(r"[{,]\s*(\w+)=", expression))
     assert grouped | matched <= labels
-    assert set(re.findall(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}", shown)) <= (grouped or labels)
+    shown_labels = set(re.findall(r"\{\{\s*(?:\$labels\.)?(\w+)\s*\}\}", shown))
+    shown_labels |= set(re.findall(r"\$labels\.(\w+)", shown))
+    assert shown_labels <= (grouped or labels)
 
 
-def test_the_dashboard_reads_the_provisioned_source() -> None:
-    source = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text(encoding="utf-8"))
-    uids = {entry["uid"] for entry in source["datasources"]}
-    targets = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    assert {target["datasource"]["uid"] for target in targets} <= uids
-    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
-    spots = [(p["gridPos"]["x"], p["gridPos"]["y"], p["gridPos"]["w"]) for p in DASHBOARD["panels"]]
-    assert len({spot[:2] for spot in spots}) == len(spots) and all(x + w <= 24 for x, _, w in spots)
+def test_the_dashboards_read_the_provisioned_sources() -> None:
+    uids = set()
+    for path in sorted((DOCKER / "grafana/provisioning/datasources").iterdir()):
+        source = yaml.safe_load(path.read_text(encoding="utf-8"))
+        uids |= {(entry["uid"], entry["type"]) for entry in source["datasources"]}
+    (clickhouse,) = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/clickhouse.yaml").read_text())[
+        "datasources"
+    ]
+    assert SERVICES["grafana"]["environment"]["GF_INSTALL_PLUGINS"] == clickhouse["type"]
+    variable = re.fullmatch(r"\$__env\{(\w+)\}", clickhouse["secureJsonData"]["password"])
+    assert variable is not None and variable[1] in SERVICES["grafana"]["environment"]
+    assert clickhouse["jsonData"]["username"] == "wall"
+    assert clickhouse["jsonData"]["defaultDatabase"] == Settings().clickhouse.database
+    assert len({board["uid"] for board in DASHBOARDS.values()}) == len(DASHBOARDS)
+    for board in DASHBOARDS.values():
+        panels = board["panels"]
+        for panel in panels:
+            read = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+            assert {(source["uid"], source["type"]) for source in read} <= uids
+        assert len({panel["id"] for panel in panels}) == len(panels)
+        spots = [(p["gridPos"]["x"], p["gridPos"]["y"], p["gridPos"]["w"]) for p in panels]
+        assert len({spot[:2] for spot in spots}) == len(spots) and all(x + w <= 24 for x, _, w in spots)
+
+
+def test_queries_of_the_dashboards_run_on_the_views(chdb: Client) -> None:
+    """Each on the tables of this version, with Grafana's macros filled in; nothing but granted views is read."""
+    database = fresh_database()
+    migrate(chdb, database, ZONE)
+    assert targets("clickhouse")
+    for target in targets("clickhouse"):
+        sql = target["rawSql"]
+        assert set(re.findall(r"\b(?:FROM|JOIN) ([\w.]+)", sql)) <= {f"quanyu.{view}" for view in views()}
+        filled = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 >= now() - 3600 AND \1 <= now()", sql)
+        assert "$" not in filled
+        assert chdb.rows(filled.replace("quanyu.", f"{database}.")) == []
+        assert ("AS time" in sql) == (target["queryType"] == "timeseries")
 
 
 def test_every_metric_of_an_alert_or_panel_is_worth_having() -> None:
-    """No metric is declared that nobody looks at, but those of deliveries (no channel is configured here)."""
+    """No metric is declared that nobody looks at."""
     looked_at = {name for expression, _ in expressions() for name in re.findall(r"\bquanyu_\w+", expression)}
     bases = {metric._name for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)}
     unseen = {base for base in bases if not any(name.startswith(base) for name in looked_at)}
-    assert unseen <= {"quanyu_deliveries"}
+    assert unseen == set()
+
+
+# -- alerts ------------------------------------------------------------------------------------------------------------
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in ALERTS["groups"] for rule in group["rules"]]
+
+
+def test_every_alert_has_its_place_in_the_runbook_and_the_other_way_round() -> None:
+    """The annotation is the address of its heading; below it stand the four questions that somebody woken up has."""
+    text = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## ", text, flags=re.M)[1:]
+    headings = [part.splitlines()[0] for part in parts]
+    anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert [rule["annotations"]["runbook"] for rule in rules()] == [f"docs/runbook.md#{anchor}" for anchor in anchors]
+    assert [rule["alert"] for rule in rules()] == [heading.split()[0] for heading in headings]
+    for heading, part in zip(headings, parts, strict=True):
+        assert re.search(r"[\u4e00-\u9fff]", heading)
+        questions = re.findall(r"^\*\*(.+?)\*\*", part, flags=re.M)
+        assert questions == ["What it means 含义.", "Look at 查看.", "Do 处理.", "Over when 解除."], heading
+
+
+def test_commands_of_the_runbook_exist() -> None:
+    for page in ("runbook", "operations"):
+        for line in re.findall(r"`(quanyu [^`|]+)", (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")):
+            command: click.Command | None = main
+            words = line.split()[1:]
+            while words and isinstance(command, click.Group):
+                command = command.get_command(click.Context(command), words.pop(0))
+                assert command is not None, line
+            assert command is not None
+            options = {option for parameter in command.params for option in parameter.opts}
+            assert {word for word in words if word.startswith("--")} <= options, line
+
+
+def test_every_alert_is_told_to_somebody_and_tested() -> None:
+    manager = yaml.safe_load((DOCKER / "alertmanager/alertmanager.yml").read_text(encoding="utf-8"))
+    routed = {receiver["name"] for receiver in manager["receivers"]}
+    assert {rule["labels"]["severity"] for rule in rules()} == routed
+    names = {rule["alert"] for rule in rules()}
+    matchers = [
+        m for rule in manager["inhibit_rules"] for side in ("source", "target") for m in rule[f"{side}_matchers"]
+    ]
+    named = {name for m in matchers for name in re.findall(r"[A-Z]\w+", m.partition("stage=")[0])}
+    assert named and named <= names
+    story = (DOCKER / "prometheus/tests/alerts.yml").read_text(encoding="utf-8")
+    fired = set(re.findall(r'ALERTS\{alertname="(\w+)",alertstate="firing"', story)) | set(
+        re.findall(r"alertname: (\w+)", story)
+    )
+    assert fired == names
+    scraped = yaml.safe_load((DOCKER / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    (place,) = scraped["alerting"]["alertmanagers"]
+    assert place["dns_sd_configs"][0]["names"] == ["alertmanager"] and "alertmanager" in SERVICES
+    assert {config["target_label"] for job in scraped["scrape_configs"] for config in job["relabel_configs"]} == SCRAPED

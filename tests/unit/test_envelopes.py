@@ -20,7 +20,8 @@ _decode = msgspec.msgpack.Decoder(Envelope).decode
 def envelope(offsets: list[int], text: str = "", watermark_ms: int = 0) -> Envelope:
     """An envelope of signals at these raw offsets, between offsets 0 and 999."""
     located = [signal(str(n), DAY0 + n * MINUTE_MS, place=f"甲路{n % 3}号", text=text) for n in offsets]
-    return Envelope("raw.110", 0, 0, 999, DAY0, located, offsets, watermark_ms)
+    refused = sorted(set(range(0, 1000, 7)) - set(offsets))
+    return Envelope("raw.110", 0, 0, 999, DAY0, located, offsets, watermark_ms, rejected=refused)
 
 
 @given(st.lists(st.integers(0, 999), min_size=1, max_size=60, unique=True).map(sorted), st.integers(100, 4000))
@@ -28,6 +29,8 @@ def test_pieces_are_small_and_follow_one_another_without_a_hole(offsets: list[in
     whole = envelope(offsets, watermark_ms=DAY0 + 5)
     pieces = list(map(_decode, messages(whole, max_bytes)))
     assert [x for piece in pieces for x in piece.located] == whole.located
+    assert [x for piece in pieces for x in piece.rejected] == whole.rejected
+    assert all(piece.first_offset <= o <= piece.last_offset for piece in pieces for o in piece.rejected)
     assert [x for piece in pieces for x in piece.offsets] == offsets
     assert (pieces[0].first_offset, pieces[-1].last_offset) == (0, 999)
     assert all(before.last_offset + 1 == after.first_offset for before, after in pairwise(pieces))

@@ -89,7 +89,7 @@ def test_done_is_told_when_the_rows_are_stored_and_not_before(outages: int) -> N
     while_running(work(), store.run)
     assert [n for n, _, _ in told] == [0, 1, 2]
     assert all(pending == 0 and stored > n for n, pending, stored in told)
-    assert sink.outages == 0 and health.ready
+    assert sink.outages == 0 and not health.unready
 
 
 def test_who_fills_the_store_waits_while_the_database_is_gone() -> None:
@@ -108,7 +108,7 @@ def test_who_fills_the_store_waits_while_the_database_is_gone() -> None:
 
     while_running(work(), store.run)
     assert put == DEPTH + 1
-    assert not health.ready
+    assert health.unready
 
 
 def test_a_bug_of_the_sink_is_raised() -> None:
@@ -129,7 +129,7 @@ def test_a_bug_of_the_sink_is_raised() -> None:
 def test_the_outbox_keeps_the_order_and_tells_when_all_are_out() -> None:
     sent: list[str] = []
 
-    async def publish(topic: str, partition: int, value: bytes) -> None:
+    async def publish(topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
         await asyncio.sleep(0)
         sent.append(f"{topic}/{partition} {value.decode()}")
 
@@ -153,7 +153,7 @@ def test_the_outbox_keeps_the_order_and_tells_when_all_are_out() -> None:
 def test_a_message_that_fails_is_not_overtaken() -> None:
     sent: list[bytes] = []
 
-    async def publish(topic: str, partition: int, value: bytes) -> None:
+    async def publish(topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
         if value == b"bad":
             raise OSError("no broker")
         sent.append(value)

@@ -11,12 +11,12 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from schemas import Unreachable, UsageError
 from sinks.clickhouse import Client, connect
-from sinks.clickhouse.errors import MISSING, OUTAGES, REFUSED, translate
+from sinks.clickhouse.errors import MISSING, NO_CLUSTER, OUTAGES, REFUSED, translate
 from tests.clickhouse import Where
 from tests.servers.chdb_process import ROOT, free_port
 
 
-@pytest.mark.parametrize("code", [*OUTAGES, *REFUSED, *MISSING])
+@pytest.mark.parametrize("code", [*OUTAGES, *REFUSED, *MISSING, NO_CLUSTER])
 def test_codes(code: int) -> None:
     ours = translate(DatabaseError(f"Code: {code}. DB::Exception: Oops.\n more", code=code), "http://ch:8123")
     assert isinstance(ours, Unreachable if code in OUTAGES else UsageError)

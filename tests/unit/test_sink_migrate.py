@@ -10,12 +10,20 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from schemas import UsageError
 from sinks.clickhouse import Client, migrate, pending
-from sinks.clickhouse.migrate import RETENTION, shipped
+from sinks.clickhouse.migrate import REJECTED, RETENTION, shipped
 from tests.clickhouse import ZONE, fresh_database
 
+#: what a statement may be: run again, it changes nothing
 
-def test_numbers_follow_one_another() -> None:
-    assert [migration.number for migration in shipped()] == list(range(1, len(shipped()) + 1))
+_REPEATABLE = (
+    r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|CREATE OR REPLACE VIEW|DROP TABLE IF EXISTS"
+    r"|ALTER TABLE \S+ ADD COLUMN IF NOT EXISTS"
+)
+
+
+def test_numbers_rise() -> None:
+    numbers = [migration.number for migration in shipped()]
+    assert numbers == sorted(set(numbers)) and numbers[0] == 1
 
 
 def test_every_statement_can_be_repeated(chdb: Client) -> None:
@@ -25,7 +33,7 @@ def test_every_statement_can_be_repeated(chdb: Client) -> None:
     assert (pending(chdb, name), migrate(chdb, name, ZONE)) == ([], [])
     for migration in shipped():
         for statement in migration.statements(name, ZONE):
-            assert re.match(r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|CREATE OR REPLACE VIEW", statement)
+            assert re.match(_REPEATABLE, statement)
             chdb.command(statement)
 
 
@@ -65,7 +73,30 @@ def test_retention_can_be_set_changed_and_removed(chdb: Client) -> None:
         migrate(chdb, name, ZONE, retention_days=days)
         kept = {table for table, engine in engines(chdb, name).items() if f"toIntervalDay({days})" in engine}
         assert kept == (set(RETENTION) if days else set())
-    assert set(RETENTION) | {"migrations", "runs", "feed_last"} == set(engines(chdb, name))
+    kept_for_ever = {"migrations", "runs", "feed_last", "redrives", "rejected_shown"}
+    assert set(RETENTION) | set(REJECTED) | kept_for_ever == set(engines(chdb, name))
+
+
+def test_dead_letters_have_a_retention_of_their_own_from_when_they_were_stored(chdb: Client) -> None:
+    name = fresh_database()
+    migrate(chdb, name, ZONE, retention_days=9, rejected_days=30)
+    assert "TTL toDateTime(stored_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
+    migrate(chdb, name, ZONE, retention_days=400)  # says nothing of them
+    assert "TTL toDateTime(stored_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
+    insert = f"INSERT INTO {name}.rejected (offset, ingested_at, stored_at) VALUES "
+    chdb.command(insert + "(1, '2020-01-01', now() - INTERVAL 31 DAY), (2, '2020-01-01', now() - INTERVAL 29 DAY)")
+    chdb.command(f"OPTIMIZE TABLE {name}.rejected FINAL")
+    assert chdb.rows(f"SELECT offset FROM {name}.rejected") == [(2,)]
+    migrate(chdb, name, ZONE, rejected_days=0)
+    assert "TTL" not in engines(chdb, name)["rejected"]
+
+
+def test_a_retention_of_an_earlier_version_by_another_column_is_replaced(chdb: Client) -> None:
+    name = fresh_database()
+    migrate(chdb, name, ZONE)
+    chdb.command(f"ALTER TABLE {name}.rejected MODIFY TTL toDateTime(received_at) + toIntervalDay(30)")
+    migrate(chdb, name, ZONE, rejected_days=30)
+    assert "TTL toDateTime(stored_at) + toIntervalDay(30)" in engines(chdb, name)["rejected"]
 
 
 def test_retention_removes_old_rows(chdb: Client) -> None:

@@ -18,6 +18,7 @@ from tests.clickhouse import (
     Where,
     alert,
     change,
+    feed,
     fresh_database,
     hotspot,
     late,
@@ -69,6 +70,7 @@ def sink(chdb_url: str) -> Iterator[ClickHouseSink]:
             hotspots=[hotspot("h1", score=7.0), hotspot("h2", score=9.0), hotspot("h3"), hotspot("h3", 2, "closed")],
             repeats=[repeat("r1", incidents=3), repeat("r2", incidents=8)],
             alerts=[alert("a1"), alert("a2", opened_ms=DAY0 + HOUR)],
+            feeds=[feed(), feed(at_ms=DAY0 + HOUR, version=3), feed(at_ms=DAY0 + HOUR, version=2), feed("12345")],
         )
     )
     sink.flush()
@@ -137,6 +139,12 @@ def test_feeds(sink: ClickHouseSink) -> None:
     assert ask(sink, "feeds") == [("110", DAY0 + DAY, DAY0, DAY0 + 100 * HOUR)]
 
 
+def test_feed_health_is_the_newest_of_each_source(sink: ClickHouseSink) -> None:
+    rows = ask(sink, "feed_health")
+    assert [(row[0], row[1], row[2]) for row in rows] == [("110", "ok", DAY0 + HOUR), ("12345", "ok", DAY0)]
+    assert rows[0][5:] == (90, 100.0, 0.9, 0.1, 2.5, 60.0, 0, "")
+
+
 def test_comparison(sink: ClickHouseSink) -> None:
     spans = {
         "from_ms": DAY0,
@@ -155,6 +163,7 @@ def test_every_query_has_a_test_and_reads_views_alone() -> None:
         "alerts_open",
         "cell_signals",
         "comparison",
+        "feed_health",
         "feeds",
         "heat",
         "hotspots_open",

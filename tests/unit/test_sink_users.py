@@ -53,7 +53,7 @@ def test_what_is_granted_exists_and_the_wall_has_the_views_alone(chdb: Client, d
                 assert any(fnmatchcase(f"{database}.{name}", on) for name in tables), on
             else:
                 assert on == "run_*.*"
-    assert set(granted) == {f"quanyu_{name}" for name in NAMES}
+    assert set(granted) == {f"quanyu_{name}" for name in (*NAMES, "dead_letters")}
     assert granted["quanyu_wall"] == [("SELECT", f"{database}.v_*")]
     assert {name for name in tables if name.startswith("v_")} == {n for n, engine in tables.items() if engine == "View"}
     assert {right for right, _ in granted["quanyu_writer"]} == {"SELECT", "INSERT"}

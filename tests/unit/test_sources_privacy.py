@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.sources.memo import Memo
-from schemas.sources.privacy import KeyedHash, mask, mask_all
+from schemas.sources.privacy import KeyedHash, mask, mask_all, mask_digits, mask_raw
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,35 @@ def test_a_memory_is_bounded_and_changes_nothing() -> None:
     squares: Memo[int, int] = Memo(lambda n: n * n, limit=10)
     assert [squares[n] for n in range(100)] == [n * n for n in range(100)]
     assert len(squares) <= 10
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("13812345678", "138****5678"),
+        ("11010519900307012X", "110105********012X"),
+        ("1381234567", "138*****67"),  # one digit short
+        ("138123456789012", "138**********12"),  # no phone, no id: the number of something, or two in one
+        ("021-51234567", "021-512***67"),
+        ("０２１５１２３４５６７", "０２１******６７"),
+        ("2026-03-02 08:15:00", "2026-03-02 08:15:00"),
+        ("bjsj: '20260302081500'", "bjsj: '202*********00'"),
+        ("123456", "123456"),
+    ],
+)
+def test_what_is_shown_of_refused_records_has_no_long_number(text: str, shown: str) -> None:
+    assert mask_digits(text) == shown
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"bjdh": "13812345678", "n": 1',
+        "来电13812345678".encode("utf-16"),
+        b'{"bjdh": "\\u0031\\u00338\\u0031\\u0032\\u0033\\u0034\\u0035\\u0036\\u0037\\u0038"}',
+        "\xff 13812345678 \xff".encode("latin-1"),
+    ],
+)
+def test_bytes_are_shown_without_their_numbers_however_they_are_written(raw: bytes) -> None:
+    shown = mask_raw(raw)
+    assert "138****5678" in shown and "13812345678" not in shown

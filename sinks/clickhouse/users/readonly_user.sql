@@ -17,5 +17,8 @@ CREATE QUOTA IF NOT EXISTS quanyu_wall FOR INTERVAL 1 minute MAX queries = 3000,
 
 GRANT SELECT ON {database}.v_* TO quanyu_wall;
 
+-- Where clickhouse.shard is set, the views stand on the shard:
+-- GRANT SELECT ON {home}.v_* TO quanyu_wall;
+
 -- A run that a wall may show, each by its name (a run's tables hold reporters and secret texts as the live ones do):
 -- GRANT SELECT ON run_NAME.v_* TO quanyu_wall;
