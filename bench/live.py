@@ -47,14 +47,14 @@ def fill(city: City, settings: Settings, events: int, rate: float, cells: int) -
     made = make_city(1, cells)
     write_layers(made, city.folder)
     emissions = simulate(made, scenario("city"), 1, int(events / rate) + 2, rate, START_MS)
-    with producing(settings.kafka.servers) as send:
+    with producing(settings.kafka) as send:
         return dict(produce(islice(emissions, events), settings, send))
 
 
 def first_ms(settings: Settings) -> int:
     """Wall clock of the log's first envelope, ms."""
     kafka = settings.kafka
-    batch = next(read_range(kafka.servers, kafka.log_topic, "", batch_size=1))
+    batch = next(read_range(kafka, kafka.log_topic, "", batch_size=1))
     return msgspec.msgpack.decode(batch.values[0], type=Envelope).ingested_at_ms  # type: ignore[union-attr]
 
 

@@ -54,10 +54,10 @@ def archive(settings: Settings, directory: Path, until: date, check_all: bool) -
         if check_all:
             for manifest in known:
                 check(store.folder / manifest.day, manifest)
-        held = reach(kafka.servers, kafka.log_topic, ())
+        held = reach(kafka, kafka.log_topic, ())
         _same_log(settings, store, known, held)
         days = _days(settings, known, held, until)
-        ends = reach(kafka.servers, kafka.log_topic, [_end(settings, day) for day in [*days, until]])
+        ends = reach(kafka, kafka.log_topic, [_end(settings, day) for day in [*days, until]])
         if ends.at[_end(settings, until)] is None and not (known and known[-1].day >= until.isoformat()):
             raise UsageError(
                 f"--until {until}: {kafka.log_topic} has no message after this day yet, so it is not closed",
@@ -93,7 +93,7 @@ def _end(settings: Settings, day: date) -> int:
 
 def _write(settings: Settings, store: Archive, day: date, offsets: range, joins: bool) -> Manifest:
     kafka = settings.kafka
-    read = read_offsets(kafka.servers, kafka.log_topic, offsets.start, offsets.stop, READ) if offsets else iter(())
+    read = read_offsets(kafka, kafka.log_topic, offsets.start, offsets.stop, READ) if offsets else iter(())
     messages = ([_message(record) for record in records] for records in read)
     return store.write(day.isoformat(), settings.city.timezone, offsets, joins, messages)
 
@@ -123,7 +123,7 @@ def _same_log(settings: Settings, store: Archive, known: Sequence[Manifest], hel
     other = held.end < last.next_offset
     if filled and not other:
         at = filled[-1].next_offset - 1
-        found = chain.from_iterable(read_offsets(settings.kafka.servers, topic, at, at + 1))
+        found = chain.from_iterable(read_offsets(settings.kafka, topic, at, at + 1))
         other = [_message(record) for record in found] != [store.last(filled[-1])]
     if other:
         raise UsageError(
@@ -149,7 +149,7 @@ def archived_log(
             f"--archive {directory}：其中没有 {kafka.log_topic} 的归档",
         )
     times = [at for at in (from_ms, to_ms) if at is not None]
-    held = reach(kafka.servers, kafka.log_topic, times) if and_kafka else None
+    held = reach(kafka, kafka.log_topic, times) if and_kafka else None
     if held is not None:
         _same_log(settings, store, known, held)
     read = store.read(from_ms, to_ms)
@@ -169,5 +169,5 @@ def archived_log(
     if to_ms is not None and held.at[to_ms] is not None:
         stop = held.at[to_ms] or 0
     if start < stop:
-        for records in read_offsets(kafka.servers, kafka.log_topic, start, stop):
+        for records in read_offsets(kafka, kafka.log_topic, start, stop):
             yield from steps([record.value or b"" for record in records], signals)

@@ -55,7 +55,9 @@ from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from schemas import UsageError
+from streams.kafka_security import SASL, sasl_options, tls_context
 from streams.record_batch import RecordBatch
+from streams.settings import Kafka
 
 __all__ = [
     "TP",
@@ -66,6 +68,7 @@ __all__ = [
     "Transport",
     "batch_app",
     "batch_topic",
+    "credentials",
     "process_of",
     "taken",
 ]
@@ -326,6 +329,22 @@ def _end_within(seconds: float, exit_code: int) -> None:
     deadline = Timer(seconds, os._exit, (exit_code,))
     deadline.daemon = True
     deadline.start()
+
+
+def credentials(kafka: Kafka) -> dict[str, Any]:
+    """The settings of `batch_app` with which Faust's clients speak to the brokers as `kafka` says."""
+    context = tls_context(kafka)
+    if kafka.security_protocol in SASL:
+        sasl = sasl_options(kafka)
+        return {
+            "broker_credentials": faust.SASLCredentials(
+                username=sasl["sasl_plain_username"],
+                password=sasl["sasl_plain_password"],
+                mechanism=sasl["sasl_mechanism"],
+                ssl_context=context,
+            )
+        }
+    return {} if context is None else {"broker_credentials": faust.SSLCredentials(context)}
 
 
 def batch_app(

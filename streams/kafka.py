@@ -13,11 +13,19 @@ from typing import Any
 
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    CoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+)
 from msgspec import Struct
 
 from schemas import Unreachable, UsageError
-from streams.settings import Settings
+from streams import kafka_probe
+from streams.kafka_security import CLUSTER, TOPIC, client_options, not_allowed, refusal
+from streams.settings import Kafka, Settings
 
 #: how long a broker may take to answer at first
 CONNECT_S = 10.0
@@ -50,6 +58,7 @@ class Topic(Struct, frozen=True):
     found_partitions: int | None = None
     found_retention_ms: int | None = None
     created: bool = False
+    rights: tuple[str, ...] = ("READ", "WRITE")
 
     @property
     def ok(self) -> bool:
@@ -58,11 +67,15 @@ class Topic(Struct, frozen=True):
 
 
 @contextmanager
-def kafka_errors(servers: str, tried: str) -> Iterator[None]:
-    """Turn the client's errors into `Unreachable` with the servers, what was tried and what to check."""
+def kafka_errors(kafka: Kafka, tried: str, wait_s: float = CONNECT_S) -> Iterator[None]:
+    """Turn the client's errors into ours: `UsageError` where the brokers refuse this user, who they are told we are or
+    how we speak; else `Unreachable` with the servers, what was tried and what to check."""
     try:
         yield
     except (KafkaError, OSError) as error:
+        if no := refusal(error, kafka, tried) or (_shut_out(error) and kafka_probe.refused(kafka, wait_s)):
+            raise no from error
+        servers = kafka.servers
         raise Unreachable(
             f"Kafka at {servers} did not answer while {tried} ({error}); check that the broker runs, that "
             f"kafka.servers (QUANYU__KAFKA__SERVERS) names it, and that its advertised.listeners can be reached "
@@ -73,30 +86,25 @@ def kafka_errors(servers: str, tried: str) -> Iterator[None]:
         ) from error
 
 
-def bootstrap(servers: str) -> list[str]:
-    """ "a:1, b:2" as the client wants it; UsageError when empty."""
-    found = [server.strip() for server in servers.split(",") if server.strip()]
-    if not found:
-        raise UsageError(
-            "kafka.servers is empty: want host:port[,host:port]", "kafka.servers 为空：应为 主机:端口[,主机:端口]"
-        )
-    return found
+def _shut_out(error: Exception) -> bool:
+    """Whether no connection came about: the client does not say why."""
+    return isinstance(error, KafkaTimeoutError | KafkaConnectionError)
 
 
 @contextmanager
-def admin(servers: str, tried: str, wait_s: float = CONNECT_S) -> Iterator[KafkaAdminClient]:
+def admin(kafka: Kafka, tried: str, wait_s: float = CONNECT_S) -> Iterator[KafkaAdminClient]:
     """An admin client for a few calls; Unreachable when the broker does not answer."""
-    with kafka_errors(servers, tried):
-        client = KafkaAdminClient(bootstrap_servers=bootstrap(servers), bootstrap_timeout_ms=int(wait_s * 1000))
+    with kafka_errors(kafka, tried, wait_s):
+        client = KafkaAdminClient(**client_options(kafka, wait_s))
         try:
             yield client
         finally:
             client.close()
 
 
-def reachable(servers: str, wait_s: float = CONNECT_S) -> list[str]:
+def reachable(kafka: Kafka, wait_s: float = CONNECT_S) -> list[str]:
     """The brokers of the cluster ("host:port"); raises Unreachable after `wait_s` without an answer."""
-    with admin(servers, "asking for the cluster", wait_s) as client:
+    with admin(kafka, "asking for the cluster", wait_s) as client:
         return [f"{broker['host']}:{broker['port']}" for broker in client.describe_cluster()["brokers"]]
 
 
@@ -126,29 +134,50 @@ def wanted_topics(settings: Settings) -> list[Topic]:
 
 def topic_states(settings: Settings) -> list[Topic]:
     """The wanted topics with what the broker has of them."""
-    with admin(settings.kafka.servers, "looking at the topics") as client:
-        return _look(client, wanted_topics(settings))
+    with admin(settings.kafka, "looking at the topics") as client:
+        return _with_retention(client, _look(client, settings))
 
 
-def check_topics(settings: Settings) -> list[Topic]:
-    """Like `topic_states`; raises UsageError that names every topic that is missing or has another partition count."""
-    topics = topic_states(settings)
+def check_topics(settings: Settings, needs: Sequence[tuple[str, str]] = ()) -> list[Topic]:
+    """The wanted topics; raises UsageError that names every one that is missing or has another partition count.
+
+    `needs`: what is to be done with which topic ("READ" or "WRITE", topic); UsageError that names what this user may
+    not do.
+    """
+    with admin(settings.kafka, "looking at the topics") as client:
+        topics = _look(client, settings)
     require_topics(topics, settings)
+    rights = {topic.name: topic.rights for topic in topics}
+    lacking = [f"{need} topic {name}" for need, name in needs if need not in rights[name]]
+    if lacking:
+        raise not_allowed(settings.kafka, "starting", ", ".join(lacking))
     return topics
+
+
+def check_group(kafka: Kafka) -> None:
+    """Raise UsageError if this user may not be a member of the group: Faust would wait for it in silence, for ever."""
+    with admin(kafka, "joining the group") as client:
+        try:
+            (found,) = client.describe_groups([kafka.group]).values()
+        except CoordinatorNotAvailableError:
+            return  # of the first group of a new cluster; the broker asked for the right before it looked for it
+    # of a group that nobody has joined yet the broker tells no rights
+    if not found["error"] and "READ" not in (found.get("authorized_operations") or ("READ",)):
+        raise not_allowed(kafka, "joining the group", f"READ group {kafka.group}")
 
 
 def create_topics(settings: Settings) -> list[Topic]:
     """Create what is missing, change nothing that is there; raises UsageError for a wrong partition count."""
-    wanted = wanted_topics(settings)
-    with admin(settings.kafka.servers, "creating topics") as client:
-        missing = [topic for topic in _look(client, wanted) if topic.found_partitions is None]
-        created = _create(client, missing) if missing else set()
-        topics = [_with(topic, created=topic.name in created) for topic in _look(client, wanted)]
+    with admin(settings.kafka, "creating topics") as client:
+        missing = [topic for topic in _look(client, settings) if topic.found_partitions is None]
+        created = _create(client, missing, settings.kafka) if missing else set()
+        found = _with_retention(client, _look(client, settings))
+    topics = [_with(topic, created=topic.name in created) for topic in found]
     require_topics(topics, settings)
     return topics
 
 
-def _create(client: KafkaAdminClient, topics: list[Topic]) -> set[str]:
+def _create(client: KafkaAdminClient, topics: list[Topic], kafka: Kafka) -> set[str]:
     """Names of the topics made here; one that somebody else made in the meantime is not among them."""
     answer = client.create_topics(
         {
@@ -172,31 +201,44 @@ def _create(client: KafkaAdminClient, topics: list[Topic]) -> set[str]:
     for result in answer["topics"]:
         if result["error_code"] not in (0, ALREADY_EXISTS):
             name, why = result["name"], result["error_message"] or result["error_code"]
+            if result["error_code"] in (TOPIC, CLUSTER):
+                raise not_allowed(kafka, "creating topics", f"CREATE topic {name}")
             raise UsageError(
-                f"topic {name} cannot be created: {why}; check kafka.replication against the number of brokers, "
-                f"and the rights of this user",
-                f"无法创建主题 {name}：{why}；请检查 kafka.replication 是否超过 broker 数量，以及用户权限",
+                f"topic {name} cannot be created: {why}; check kafka.replication against the number of brokers",
+                f"无法创建主题 {name}：{why}；请检查 kafka.replication 是否超过 broker 数量",
             )
         if not result["error_code"]:
             done.add(result["name"])
     return done
 
 
-def _look(client: KafkaAdminClient, topics: list[Topic]) -> list[Topic]:
-    names = [topic.name for topic in topics]
-    found = {t["name"]: len(t["partitions"]) for t in client.describe_topics(names) if t["error_code"] == 0}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs={"retention.ms": None}) for name in found]
-    configs: dict[str, Any] = {}
-    if resources:
-        configs = client.describe_configs(resources, config_filter="all")["topic"]
+def _look(client: KafkaAdminClient, settings: Settings) -> list[Topic]:
+    """The wanted topics as they are, and what we may do with them. An old broker that does not say allows all."""
+    wanted = wanted_topics(settings)
+    described = client.describe_topics([topic.name for topic in wanted])
+    if hidden := [topic["name"] for topic in described if topic["error_code"] == TOPIC]:
+        raise not_allowed(settings.kafka, "looking at the topics", f"DESCRIBE topic {', '.join(sorted(hidden))}")
+    found = {topic["name"]: topic for topic in described if topic["error_code"] == 0}
     return [
         _with(
             topic,
-            found_partitions=found.get(topic.name),
-            found_retention_ms=int(configs[topic.name]["retention.ms"]["value"]) if topic.name in found else None,
+            found_partitions=len(found[topic.name]["partitions"]),
+            rights=tuple(found[topic.name].get("authorized_operations") or Topic.rights),
         )
-        for topic in topics
+        if topic.name in found
+        else topic
+        for topic in wanted
     ]
+
+
+def _with_retention(client: KafkaAdminClient, topics: list[Topic]) -> list[Topic]:
+    found = [topic.name for topic in topics if topic.found_partitions is not None]
+    if not found:
+        return topics
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs={"retention.ms": None}) for name in found]
+    configs = client.describe_configs(resources, config_filter="all")["topic"]
+    kept = {name: int(configs[name]["retention.ms"]["value"]) for name in found}
+    return [_with(topic, found_retention_ms=kept.get(topic.name)) for topic in topics]
 
 
 def _with(topic: Topic, **changes: Any) -> Topic:
@@ -229,18 +271,17 @@ def require_topics(topics: list[Topic], settings: Settings) -> None:
 
 
 @contextmanager
-def producing(servers: str, compression: str | None = "lz4", wait_s: float = CONNECT_S) -> Iterator[Send]:
+def producing(kafka: Kafka, compression: str | None = "lz4", wait_s: float = CONNECT_S) -> Iterator[Send]:
     """Write records: `send(topic, value, key=None, partition=None, timestamp_ms=None, headers=())`, idempotent, acks of
     all.
 
     The block ends only when the broker has everything; raises Unreachable when it did not take one of them (or the
-    topic does not exist: a missing topic is never made).
+    topic does not exist: a missing topic is never made), UsageError when this user may not write it.
     """
     failed: list[Exception] = []
-    with kafka_errors(servers, "connecting a producer"):
+    with kafka_errors(kafka, "connecting a producer", wait_s):
         producer = KafkaProducer(
-            bootstrap_servers=bootstrap(servers),
-            bootstrap_timeout_ms=int(wait_s * 1000),
+            **client_options(kafka, wait_s),
             acks="all",
             enable_idempotence=True,
             compression_type=compression,
@@ -259,7 +300,7 @@ def producing(servers: str, compression: str | None = "lz4", wait_s: float = CON
         timestamp_ms: int | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        with kafka_errors(servers, f"writing to {topic}"):
+        with kafka_errors(kafka, f"writing to {topic}"):
             if failed:
                 raise failed[0]
             future = producer.send(
@@ -269,7 +310,7 @@ def producing(servers: str, compression: str | None = "lz4", wait_s: float = CON
 
     try:
         yield send
-        with kafka_errors(servers, "writing"):
+        with kafka_errors(kafka, "writing"):
             producer.flush()
             if failed:
                 raise failed[0]

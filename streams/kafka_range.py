@@ -18,7 +18,9 @@ from kafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 from msgspec import Struct
 
 from schemas import RawBatch, Tick, UsageError
-from streams.kafka import CONNECT_S, bootstrap, kafka_errors
+from streams.kafka import CONNECT_S, admin, kafka_errors
+from streams.kafka_security import TOPIC, client_options, not_allowed
+from streams.settings import Kafka
 
 #: key of a control record: its value is a time (ASCII, ms UTC) the partition's writer has reached
 TICK_KEY = b"quanyu.tick"
@@ -53,9 +55,9 @@ class _Part:
         self.end = end
         self.records: deque[Any] = deque()
 
-    def open(self, servers: str, batch_size: int) -> None:
+    def open(self, kafka: Kafka, batch_size: int) -> None:
         """Connect and go to the start."""
-        self.consumer = consumer(servers, max_poll_records=batch_size)
+        self.consumer = consumer(kafka, max_poll_records=batch_size)
         self.consumer.assign([self.partition])
         self.consumer.seek(self.partition, self.position)
 
@@ -73,11 +75,10 @@ class _Part:
         return bool(self.records)
 
 
-def consumer(servers: str, **options: Any) -> KafkaConsumer:
+def consumer(kafka: Kafka, **options: Any) -> KafkaConsumer:
     """A consumer of no group: whoever makes it says where it reads, and closes it."""
     return KafkaConsumer(
-        bootstrap_servers=bootstrap(servers),
-        bootstrap_timeout_ms=int(CONNECT_S * 1000),
+        **client_options(kafka, CONNECT_S),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -89,7 +90,7 @@ def consumer(servers: str, **options: Any) -> KafkaConsumer:
 
 
 def read_range(
-    servers: str,
+    kafka: Kafka,
     topic: str,
     source: str,
     from_ms: int | None = None,
@@ -102,19 +103,19 @@ def read_range(
     """Records whose broker time lies in [from_ms, to_ms) (None: from the first kept, to the end as of now).
 
     Yields RawBatch (at most `batch_size` records of one partition of `topic`; `now_ms` is passed on) and PartitionTick,
-    in offset order within a partition. Raises UsageError when the topic does not exist or when its retention has
-    eaten part of the span (saying which partitions), Unreachable when Kafka does not answer.
+    in offset order within a partition. Raises UsageError when the topic does not exist, when this user may not read it
+    or when its retention has eaten part of the span (saying which partitions), Unreachable when Kafka does not answer.
     """
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         raise UsageError(
             f"empty range: {_iso(from_ms)} is not before {_iso(to_ms)}",
             f"时间范围为空：{_iso(from_ms)} 不早于 {_iso(to_ms)}",
         )
-    with kafka_errors(servers, f"reading {topic}"), ExitStack() as opened:
-        parts = _look(servers, topic, from_ms, to_ms)
+    with kafka_errors(kafka, f"reading {topic}"), ExitStack() as opened:
+        parts = _look(kafka, topic, from_ms, to_ms)
         try:
             for part in parts:
-                part.open(servers, batch_size)
+                part.open(kafka, batch_size)
                 opened.callback(part.consumer.close, autocommit=False)
             while parts := [part for part in parts if part.fill()]:
                 yield from _doors(_take(parts, batch_size, ahead_ms), topic, source, now_ms)
@@ -125,10 +126,10 @@ def read_range(
             ) from error
 
 
-def ends_of_range(servers: str, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, int]:
+def ends_of_range(kafka: Kafka, topic: str, from_ms: int | None = None, to_ms: int | None = None) -> dict[int, int]:
     """Offset of the last record in the range, for each partition that has any. Raises as `read_range` does."""
-    with kafka_errors(servers, f"reading {topic}"):
-        return {part.partition.partition: part.end - 1 for part in _look(servers, topic, from_ms, to_ms)}
+    with kafka_errors(kafka, f"reading {topic}"):
+        return {part.partition.partition: part.end - 1 for part in _look(kafka, topic, from_ms, to_ms)}
 
 
 class Span(Struct, frozen=True):
@@ -138,32 +139,25 @@ class Span(Struct, frozen=True):
     end: int
 
 
-def span(servers: str, topic: str) -> Span:
-    """Of a topic of one partition. Raises UsageError when it does not exist."""
-    with kafka_errors(servers, f"looking at {topic}"), closing(consumer(servers)) as source:
+def span(kafka: Kafka, topic: str) -> Span:
+    """Of a topic of one partition. Raises UsageError when it does not exist, or this user may not see it."""
+    with kafka_errors(kafka, f"looking at {topic}"), closing(consumer(kafka)) as source:
         if not source.partitions_for_topic(topic):
-            raise _no_topic(topic)
+            raise _not_there(kafka, topic)
         partition = TopicPartition(topic, 0)
         return Span(source.beginning_offsets([partition])[partition], source.end_offsets([partition])[partition])
 
 
-def _no_topic(topic: str) -> UsageError:
-    return UsageError(
-        f"Kafka has no topic {topic}; check sources.*.topic, or run `quanyu topics create`",
-        f"Kafka 上没有主题 {topic}；请检查 sources.*.topic，或运行 `quanyu topics create`",
-    )
+def _look(kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
+    with closing(consumer(kafka)) as source:
+        return _parts(source, kafka, topic, from_ms, to_ms)
 
 
-def _look(servers: str, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
-    with closing(consumer(servers)) as source:
-        return _parts(source, topic, from_ms, to_ms)
-
-
-def _parts(source: KafkaConsumer, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
+def _parts(source: KafkaConsumer, kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
     """Partitions with their first and end offset in the span; those without records left out."""
     numbers = source.partitions_for_topic(topic)
     if not numbers:
-        raise _no_topic(topic)
+        raise _not_there(kafka, topic)
     partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
     first, end = source.beginning_offsets(partitions), source.end_offsets(partitions)
     start = dict(first)
@@ -175,6 +169,18 @@ def _parts(source: KafkaConsumer, topic: str, from_ms: int | None, to_ms: int | 
         found = source.offsets_for_times(dict.fromkeys(partitions, to_ms))
         end = {p: min(end[p], found[p].offset) if found[p] else end[p] for p in partitions}
     return [_Part(p, start[p], end[p]) for p in partitions if start[p] < end[p]]
+
+
+def _not_there(kafka: Kafka, topic: str) -> UsageError:
+    """A topic that is hidden from this user looks to a consumer like one that is not there."""
+    with admin(kafka, f"reading {topic}") as client:
+        (found,) = client.describe_topics([topic])
+    if found["error_code"] == TOPIC:
+        return not_allowed(kafka, "reading", f"READ topic {topic}")
+    return UsageError(
+        f"Kafka has no topic {topic}; check sources.*.topic, or run `quanyu topics create`",
+        f"Kafka 上没有主题 {topic}；请检查 sources.*.topic，或运行 `quanyu topics create`",
+    )
 
 
 def _check_kept(topic: str, from_ms: int, first: dict[Any, int], end: dict[Any, int], found: dict[Any, Any]) -> None:
@@ -252,9 +258,9 @@ class Reach(Struct, frozen=True):
     at: dict[int, int | None]
 
 
-def reach(servers: str, topic: str, times_ms: Iterable[int]) -> Reach:
+def reach(kafka: Kafka, topic: str, times_ms: Iterable[int]) -> Reach:
     """Look at a topic of one partition. Raises UsageError if it is none, Unreachable when Kafka does not answer."""
-    with kafka_errors(servers, f"looking at {topic}"), closing(consumer(servers)) as source:
+    with kafka_errors(kafka, f"looking at {topic}"), closing(consumer(kafka)) as source:
         numbers = source.partitions_for_topic(topic)
         if numbers != {0}:
             raise UsageError(
@@ -272,14 +278,14 @@ def reach(servers: str, topic: str, times_ms: Iterable[int]) -> Reach:
         return Reach(first, end, kept.timestamp if kept else None, at)
 
 
-def read_offsets(servers: str, topic: str, start: int, end: int, batch_size: int = 500) -> Iterator[list[Any]]:
+def read_offsets(kafka: Kafka, topic: str, start: int, end: int, batch_size: int = 500) -> Iterator[list[Any]]:
     """The client's own records at offsets [start, end) of partition 0, in order.
 
     Raises UsageError when retention removes some of them meanwhile, Unreachable when Kafka does not answer.
     """
     part = _Part(TopicPartition(topic, 0), start, end)
-    with kafka_errors(servers, f"reading {topic}"), ExitStack() as opened:
-        part.open(servers, batch_size)
+    with kafka_errors(kafka, f"reading {topic}"), ExitStack() as opened:
+        part.open(kafka, batch_size)
         opened.callback(part.consumer.close, autocommit=False)
         try:
             while part.fill():

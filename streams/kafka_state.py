@@ -11,8 +11,9 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from msgspec import Struct
 
 from schemas import UsageError
-from streams.kafka import admin, bootstrap, kafka_errors
-from streams.settings import Settings
+from streams.kafka import CONNECT_S, admin, kafka_errors
+from streams.kafka_security import client_options
+from streams.settings import Kafka, Settings
 
 #: special offset of the record with the highest time stamp
 MAX_TIMESTAMP = -3
@@ -42,9 +43,9 @@ class Lag(Struct, frozen=True):
     started: bool
 
 
-def broker_versions(servers: str, wait_s: float) -> dict[str, tuple[int, ...]]:
+def broker_versions(kafka: Kafka, wait_s: float) -> dict[str, tuple[int, ...]]:
     """Version of each broker ("host:port"), as far as its API tells it."""
-    with admin(servers, "asking for versions", wait_s) as client:
+    with admin(kafka, "asking for versions", wait_s) as client:
         return {
             f"{broker['host']}:{broker['port']}": tuple(
                 client.get_broker_version_data(broker["broker_id"]).broker_version
@@ -55,7 +56,7 @@ def broker_versions(servers: str, wait_s: float) -> dict[str, tuple[int, ...]]:
 
 def describe(settings: Settings, names: list[str]) -> list[TopicState]:
     """State of the topics `names` that exist."""
-    with admin(settings.kafka.servers, "describing topics") as client:
+    with admin(settings.kafka, "describing topics") as client:
         topics = [topic for topic in client.describe_topics(names) if topic["error_code"] == 0]
         if not topics:
             return []
@@ -72,9 +73,9 @@ def describe(settings: Settings, names: list[str]) -> list[TopicState]:
 def lags(settings: Settings, topics: list[str]) -> list[Lag]:
     """What the consumer group has not done yet, topic by topic."""
     kafka = settings.kafka
-    with kafka_errors(kafka.servers, "asking for the group's offsets"):
+    with kafka_errors(kafka, "asking for the group's offsets"):
         consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap(kafka.servers),
+            **client_options(kafka, CONNECT_S),
             group_id=kafka.group,
             enable_auto_commit=False,
             allow_auto_create_topics=False,
@@ -90,9 +91,9 @@ def broker_ahead_ms(settings: Settings, name: str, now_ms: Callable[[], int]) ->
 
     Raises UsageError if the topic is there already or may not be made.
     """
-    with _passing_topic(settings, name), kafka_errors(settings.kafka.servers, f"writing to {name}"):
+    with _passing_topic(settings, name), kafka_errors(settings.kafka, f"writing to {name}"):
         producer = KafkaProducer(
-            bootstrap_servers=bootstrap(settings.kafka.servers), acks="all", allow_auto_create_topics=False
+            **client_options(settings.kafka, CONNECT_S), acks="all", allow_auto_create_topics=False
         )
         try:
             # the first one pays for finding the partition's leader
@@ -108,7 +109,7 @@ def broker_ahead_ms(settings: Settings, name: str, now_ms: Callable[[], int]) ->
 def _passing_topic(settings: Settings, name: str) -> Iterator[None]:
     """A topic that is there for the block, whose records are stamped by the broker."""
     kafka = settings.kafka
-    with admin(kafka.servers, f"creating topic {name}") as client:
+    with admin(kafka, f"creating topic {name}") as client:
         configs = {"message.timestamp.type": "LogAppendTime", "retention.ms": "60000"}
         wanted = {name: {"num_partitions": 1, "replication_factor": kafka.replication, "configs": configs}}
         (made,) = client.create_topics(wanted, raise_errors=False, wait_for_metadata=True)["topics"]

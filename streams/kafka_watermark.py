@@ -8,6 +8,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from streams.kafka_range import consumer
+from streams.settings import Kafka
 
 POLL_MS = 50
 
@@ -15,8 +16,8 @@ POLL_MS = 50
 class WatermarkReader:
     """Follows the topic from its newest record on. Connects when it is first asked, and again after an error."""
 
-    def __init__(self, servers: str, topic: str) -> None:
-        self._servers, self._partition = servers, TopicPartition(topic, 0)
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka, self._partition = kafka, TopicPartition(kafka.watermark_topic, 0)
         self._consumer: KafkaConsumer | None = None
         self._latest_ms = 0
 
@@ -37,7 +38,7 @@ class WatermarkReader:
         return self._latest_ms
 
     def _opened(self) -> KafkaConsumer:
-        opened = consumer(self._servers)
+        opened = consumer(self._kafka)
         opened.assign([self._partition])
         end = opened.end_offsets([self._partition])[self._partition]
         opened.seek(self._partition, max(end - 1, 0))

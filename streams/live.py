@@ -36,7 +36,8 @@ from schemas import Unreachable
 from sinks.base import Sink
 from streams import logs, metrics
 from streams.assemble import Assembly
-from streams.batches import TP, Consumer, batch_app, batch_topic, process_of
+from streams.batches import TP, Consumer, batch_app, batch_topic, credentials, process_of
+from streams.kafka_security import refusal
 from streams.kafka_watermark import WatermarkReader
 from streams.live_city import CityWorker
 from streams.live_intake import IntakeWorker
@@ -87,6 +88,7 @@ def build_app(
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=SESSION_S / 4,
         producer_compression_type=None,
+        **credentials(kafka),
     )
 
     async def send(topic: str, key: bytes | None, value: bytes | None, partition: int = 0) -> None:
@@ -99,8 +101,9 @@ def build_app(
                     raise
                 await asyncio.Event().wait()  # the producer is gone, and soon whoever sends is, too
             except (ProducerSendError, KafkaError) as error:
-                if isinstance(error.__cause__ or error, HOPELESS):
-                    raise
+                cause = error.__cause__ or error
+                if isinstance(cause, HOPELESS):
+                    raise refusal(cause, kafka, f"writing to {topic}") or error from error
                 raise Unreachable(
                     f"Kafka at {kafka.servers} did not take a message for {topic} ({error})",
                     f"Kafka（{kafka.servers}）没有接受发往 {topic} 的消息（{error}）",
@@ -127,7 +130,7 @@ def build_app(
             await worker.beat(cast("Consumer", app.consumer))
 
         app.timer(kafka.heartbeat_s)(beat)
-        reader = WatermarkReader(kafka.servers, kafka.watermark_topic)
+        reader = WatermarkReader(kafka)
 
         async def align() -> None:
             await worker.align(cast("Consumer", app.consumer), await reader.latest())
@@ -166,7 +169,7 @@ def run(assembly: Assembly, sink: Sink, now: Callable[[], int], stages: tuple[st
             _close(sink)
             return
     if isinstance(app.crash_reason, BaseException):
-        raise app.crash_reason
+        raise refusal(app.crash_reason, assembly.settings.kafka, "working") or app.crash_reason
     raise SystemExit(1)
 
 

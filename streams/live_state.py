@@ -59,7 +59,7 @@ class Snapshots:
         self._others = True
         if next_offset and committed <= next_offset:
             return None
-        kept = await asyncio.to_thread(read, self._kafka.servers, self._kafka.state_topic)
+        kept = await asyncio.to_thread(read, self._kafka)
         name = kept.newest()
         if not name or kept.manifests[name].next_offset <= next_offset:
             return None
@@ -120,7 +120,7 @@ class Snapshots:
         metrics.SNAPSHOT_BYTES.set(manifest.bytes)
         await self._remove(edition.replaced(manifest))
         if self._others:
-            kept = await asyncio.to_thread(read, self._kafka.servers, topic)
+            kept = await asyncio.to_thread(read, self._kafka)
             await self._remove(edition.older(kept, manifest))
             self._others = False
 

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from schemas import UsageError
+from streams.settings_secrets import SECRETS, Section, mask, refuse, refuse_in_url, with_files
 from streams.settings_tree import DEFAULTS, Place, check, merged, paths, put, read, told
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -45,7 +46,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     max_silence_min: Annotated[NotNegative, Meta(description="a longer silence is always told; 0: by the rate")] = 0
 
 
-class Intake(Struct, frozen=True, forbid_unknown_fields=True):
+class Intake(Section, frozen=True, forbid_unknown_fields=True):
     """What the intake room refuses, and when it gives up."""
 
     max_bad_share: Annotated[Share, Meta(description="above this share of rejected records the run stops")] = 0.2
@@ -127,7 +128,7 @@ class Feeds(Struct, frozen=True, forbid_unknown_fields=True):
     hold_min: Annotated[Positive, Meta(description="an alert closes after the feed was well for so long")] = 30
 
 
-class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
+class Kafka(Section, frozen=True, forbid_unknown_fields=True):
     """The corridor of the live system."""
 
     servers: str = "localhost:9092"
@@ -143,6 +144,14 @@ class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(pattern="^(wall|events)$", description="wall: now - lateness; events: follow the others (simulations)"),
     ] = "wall"
+    security_protocol: Annotated[str, Meta(pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$")] = "PLAINTEXT"
+    sasl_mechanism: Annotated[str, Meta(pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$")] = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: Annotated[str, Meta(description="secret (environment only)")] = ""
+    sasl_password_file: str = ""
+    tls_ca_file: Annotated[str, Meta(description="PEM of who signs the brokers' certificates; empty: system's")] = ""
+    tls_cert_file: Annotated[str, Meta(description="PEM certificate of this client, for mutual TLS")] = ""
+    tls_key_file: Annotated[str, Meta(description="PEM key of tls_cert_file, without a passphrase")] = ""
     rejected_topic: Annotated[str, Meta(description="dead letters, beside the table; empty: none")] = "signals.rejected"
 
 
@@ -156,7 +165,7 @@ class Live(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
-class ClickHouse(Struct, frozen=True, forbid_unknown_fields=True):
+class ClickHouse(Section, frozen=True, forbid_unknown_fields=True):
     """Where results end: `chdb:DIR` (embedded) or `http[s]://user@host:port`."""
 
     url: str = "chdb:quanyu-data/clickhouse"
@@ -166,6 +175,7 @@ class ClickHouse(Struct, frozen=True, forbid_unknown_fields=True):
     batch_rows: Positive = 10_000
     batch_s: Annotated[float, Meta(gt=0)] = 1.0
     retention_days: Annotated[NotNegative, Meta(description="0: for ever")] = 0
+    ca_file: Annotated[str, Meta(description="PEM of who signs the server's certificate; empty: system's")] = ""
     cluster: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", description="nodes with the tables; empty: one")] = ""
     shard: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", description="cluster that is the one shard")] = ""
     rejected_retention_days: Annotated[
@@ -229,7 +239,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     feeds: Feeds = Feeds()
 
 
-SECRETS = (("intake", "caller_key"), ("clickhouse", "password"))
 #: sections that change results; their hash is the config version that travels with every result
 DECIDING = ("city", "sources", "intake", "grids", "panes", "incidents", "hotspots", "repeats", "feeds")
 PREFIX = "QUANYU__"
@@ -250,18 +259,17 @@ def load(
     environ = os.environ if environ is None else environ
     tree, place = read(file)
     check(tree, Settings, place)
-    for section, key in SECRETS:
-        if tree.get(section, {}).get(key):
-            variable = f"{PREFIX}{section}__{key}".upper()
-            raise place.error(
-                (section, key),
-                f"is a secret; give it as {variable} or in a file named by {section}.{key}_file",
-                f"是密钥，请用环境变量 {variable} 或 {section}.{key}_file 指定的文件给出",
-            )
+    for path in (*SECRETS, ("clickhouse", "url")):
+        text = tree.get(path[0], {}).get(path[1])
+        refuse(path, text, place, PREFIX)
+        refuse_in_url(path, text, place, PREFIX)
     places = dict.fromkeys(paths(tree), place)
     tree.setdefault("sources", {name: {} for name in _sources()})
     tree = merged(base or {}, tree)
+    for keys, text, place in told({}, PREFIX, overrides):
+        refuse(keys, text, place, PREFIX)
     for keys, text, place in told(environ, PREFIX, overrides):
+        refuse_in_url(keys, text, place, PREFIX)
         put(tree, keys, text, Settings, place)
         places[keys] = place
     shipped = msgspec.to_builtins(_sources())
@@ -270,7 +278,7 @@ def load(
         if "mapping" not in source:
             at = next((p for keys, p in places.items() if keys[:2] == ("sources", name)), DEFAULTS)
             raise at.error(("sources", name, "mapping"), "is missing: name a mapping file", "缺少：请给出映射文件")
-    return _with_secret_files(_check(msgspec.convert(tree, Settings), places))
+    return cast(Settings, with_files(_check(msgspec.convert(tree, Settings), places)))
 
 
 def _check(settings: Settings, places: Mapping[tuple[str, ...], Place]) -> Settings:
@@ -314,26 +322,9 @@ def _check(settings: Settings, places: Mapping[tuple[str, ...], Place]) -> Setti
     return settings
 
 
-def _with_secret_files(settings: Settings) -> Settings:
-    for section, key in SECRETS:
-        part = getattr(settings, section)
-        name = getattr(part, f"{key}_file")
-        if name and not getattr(part, key):
-            try:
-                secret = Path(name).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise UsageError(f"{section}.{key}_file: {error}", f"{section}.{key}_file：{error}") from error
-            settings = msgspec.structs.replace(settings, **{section: msgspec.structs.replace(part, **{key: secret})})
-    return settings
-
-
 def masked(settings: Settings) -> dict[str, Any]:
     """The effective configuration as builtins, secrets shown as ***."""
-    tree = cast("dict[str, Any]", msgspec.to_builtins(settings))
-    for section, key in SECRETS:
-        if tree[section][key]:
-            tree[section][key] = "***"
-    return tree
+    return mask(msgspec.to_builtins(settings))
 
 
 def version(settings: Settings) -> str:

@@ -21,6 +21,7 @@ from schemas import Versions
 from streams.kafka import kafka_errors
 from streams.kafka_range import EMPTY_POLLS, POLL_MS, consumer
 from streams.pipeline import CityState
+from streams.settings import Kafka
 from streams.snapshots import FORM, Manifest, check, chunks
 
 MANIFEST = b"manifest"
@@ -98,10 +99,10 @@ class Kept(Struct):
         return zlib.decompress(self.values[f"{edition}/{name}".encode()])
 
 
-def read(servers: str, topic: str) -> Kept:
-    """Everything on the topic, as of now. Raises Unreachable when Kafka does not answer."""
-    kept = Kept()
-    with kafka_errors(servers, f"reading {topic}"), closing(consumer(servers, max_poll_records=2000)) as source:
+def read(kafka: Kafka) -> Kept:
+    """Everything on the topic, as of now. Raises Unreachable when Kafka does not answer, UsageError when it refuses."""
+    kept, topic = Kept(), kafka.state_topic
+    with kafka_errors(kafka, f"reading {topic}"), closing(consumer(kafka, max_poll_records=2000)) as source:
         for key, value in _records(source, TopicPartition(topic, 0)):
             name, _, chunk = key.partition(b"/")
             edition = name.decode(errors="replace")
@@ -123,9 +124,9 @@ def read(servers: str, topic: str) -> Kept:
     return kept
 
 
-def check_state(servers: str, topic: str, rules: str) -> None:
+def check_state(kafka: Kafka, rules: str) -> None:
     """Before a worker starts: raise UsageError if there is a snapshot that it could not continue."""
-    kept = read(servers, topic)
+    kept = read(kafka)
     if name := kept.newest():
         check(kept.manifests[name], rules)
 

@@ -39,6 +39,7 @@ class Where(Struct, frozen=True):
     batch_rows: int = 10_000
     batch_s: float = 1.0
     retention_days: int = 0
+    ca_file: str = ""
     cluster: str = ""
     shard: str = ""
     rejected_retention_days: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from sinks.clickhouse import dead_letters, runs
+from sinks.clickhouse import dead_letters, runs, users
 from sinks.clickhouse.client import Client, Config, connect
 from sinks.clickhouse.layout import Layout
 from sinks.clickhouse.migrate import migrate, pending, script
@@ -23,6 +23,7 @@ __all__ = [
     "pending",
     "runs",
     "script",
+    "users",
 ]
 
 

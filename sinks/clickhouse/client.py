@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,10 @@ class Config(Protocol):
     @property
     def password(self) -> str:
         """Of the user in the URL."""
+
+    @property
+    def ca_file(self) -> str:
+        """PEM of who signs the server's certificate; empty: who the system trusts."""
 
     @property
     def database(self) -> str:
@@ -127,6 +132,7 @@ def connect(config: Config) -> Client:
     secure = url.scheme == "https"
     port = url.port or (8443 if secure else 8123)
     where = f"{url.scheme}://{url.hostname}:{port}"
+    _check_ca(config.ca_file, secure)
     with _translated(where):
         driver = clickhouse_connect.get_client(
             host=url.hostname,
@@ -139,9 +145,27 @@ def connect(config: Config) -> Client:
             autogenerate_session_id=False,
             # in the body, not in the address, which servers and proxies keep short
             form_encode_query_params=True,
+            ca_cert=config.ca_file or None,
             settings=CLUSTER_SETTINGS if config.cluster else {},
         )
     return Client(driver, where, Layout(config.cluster, config.shard))
+
+
+def _check_ca(file: str, secure: bool) -> None:
+    if file and not secure:
+        raise UsageError(
+            "clickhouse.ca_file is set, but clickhouse.url is not https: the password would go in the clear",
+            "设置了 clickhouse.ca_file，但 clickhouse.url 不是 https：密码会以明文传输",
+        )
+    if file:
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise UsageError(
+                f"clickhouse.ca_file: {file} cannot be used ({why}); want a PEM file",
+                f"clickhouse.ca_file：无法使用 {file}（{why}）；应为 PEM 文件",
+            ) from error
 
 
 def _embedded(directory: str) -> Client:

@@ -35,6 +35,7 @@ OUTAGES = {
     999: "KEEPER_EXCEPTION",
 }
 REFUSED = {
+    164: "READONLY",
     192: "UNKNOWN_USER",
     193: "WRONG_PASSWORD",
     194: "REQUIRED_PASSWORD",
@@ -83,6 +84,13 @@ def translate(error: ClickHouseError, where: str) -> Exception:
             f"{where} cannot do it now ({OUTAGES[code]}): check its load, memory and disk: {text}",
             f"{where} 暂时无法处理（{OUTAGES[code]}）：请检查其负载、内存与磁盘：{text}",
             retry_after_s=5.0,
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return UsageError(
+            f"{where} shows a certificate that is not to be trusted: check clickhouse.ca_file (whom we trust) and that "
+            f"clickhouse.url says the name that the certificate has: {text}",
+            f"{where} 出示的证书不可信：请检查 clickhouse.ca_file（信任的 CA），"
+            f"以及 clickhouse.url 的主机名是否与证书一致：{text}",
         )
     gateway = code is None and re.search(r"HTTP status(?: code)? 50[234]", str(error))
     if gateway or (code is None and isinstance(error, OperationalError)):

@@ -21,6 +21,7 @@ from schemas import UsageError
 from sinks.clickhouse.client import Client, quote
 from sinks.clickhouse.layout import Layout
 
+EXISTS = "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'migrations'"
 #: what `retention_days` empties, and the time that a row's age is counted from. Event times: the same row always
 #: goes at the same moment, from every order it stands in.
 RETENTION = {
@@ -91,8 +92,10 @@ def migrate(
     ZoneInfo(timezone)
     known = shipped() if migrations is None else migrations
     _look_at_cluster(client)
-    for statement in _opening(client.layout, database, timezone):
-        client.command(statement)
+    # looked at first: a user who only writes may not even ask for what is there already
+    if not client.rows(EXISTS, {"database": database}):
+        for statement in _opening(client.layout, database, timezone):
+            client.command(statement)
     applied = {number: (name, checksum) for number, name, checksum in _applied(client, database)}
     _check(known, applied, client.where, database)
     done = []
@@ -110,8 +113,7 @@ def migrate(
 
 def pending(client: Client, database: str) -> list[str]:
     """Names of shipped migrations that `database` lacks (all of them if there is no such database)."""
-    sql = "SELECT 1 FROM system.tables WHERE database = {name:String} AND name = 'migrations'"
-    exists = client.rows(sql, {"name": database})
+    exists = client.rows(EXISTS, {"database": database})
     applied = {row[0] for row in _applied(client, database)} if exists else set()
     return [migration.name for migration in shipped() if migration.number not in applied]
 

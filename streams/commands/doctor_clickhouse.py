@@ -96,8 +96,8 @@ def _rights(client: Client, settings: Settings) -> Check:
             name,
             "; ".join(wrong.text(current_language()) for wrong in found[:3]),
             say(
-                f"GRANT SELECT, INSERT, CREATE, ALTER, DROP ON {database}.* to the user of the workers",
-                f"请给处理进程的用户授予 {database}.* 上的 SELECT、INSERT、CREATE、ALTER、DROP",
+                f"GRANT SELECT, INSERT ON {database}.* to the user of the workers (`quanyu migrate --users-sql`)",
+                f"请给处理进程的用户授予 {database}.* 上的 SELECT、INSERT（`quanyu migrate --users-sql`）",
             ),
             2,
         )

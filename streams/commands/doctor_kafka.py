@@ -7,6 +7,7 @@ from collections.abc import Callable
 from streams.commands.base import say
 from streams.commands.doctor_check import DRIFT_MS, WRONG_MS, Check, clock, error, good, tried, warning
 from streams.kafka import DAY_MS, LOG_MESSAGE_BYTES, check_topics, reachable, wanted_topics
+from streams.kafka_security import ACLS, needs
 from streams.kafka_state import Lag, TopicState, broker_ahead_ms, broker_versions, describe, lags
 from streams.settings import Settings
 
@@ -18,7 +19,7 @@ OLDEST = (3, 0)
 
 def kafka_checks(settings: Settings, now_ms: Callable[[], int], wait_s: float, probe: bool) -> list[Check]:
     """One finding if it does not answer, else all of them."""
-    first, brokers = tried("kafka", "Kafka", lambda: reachable(settings.kafka.servers, wait_s))
+    first, brokers = tried("kafka", "Kafka", lambda: reachable(settings.kafka, wait_s))
     if brokers is None:
         return [first]
     first.detail = ", ".join(brokers)
@@ -33,7 +34,12 @@ def kafka_checks(settings: Settings, now_ms: Callable[[], int], wait_s: float, p
         found, states = tried("topics", name, lambda: describe(settings, wanted))
         if states is None:
             return [*checks[:-1], found]
-        checks += [copies(settings, states), retention(settings, states), sizes(settings, states), rights(states)]
+        checks += [
+            copies(settings, states),
+            retention(settings, states),
+            sizes(settings, states),
+            rights(settings, states),
+        ]
         checks.append(stamps(states, now_ms()))
         own = [t.name for t in topics if t.name != settings.kafka.late_topic]
         found, counted = tried("lag", say("consumer group", "消费组"), lambda: lags(settings, own))
@@ -53,7 +59,7 @@ def needed_ms(settings: Settings) -> int:
 
 def _versions(settings: Settings, wait_s: float) -> Check:
     name = say("Kafka version", "Kafka 版本")
-    found, versions = tried("kafka_version", name, lambda: broker_versions(settings.kafka.servers, wait_s))
+    found, versions = tried("kafka_version", name, lambda: broker_versions(settings.kafka, wait_s))
     if versions is None:
         return found
     shown = ", ".join(sorted({".".join(map(str, version)) for version in versions.values()}))
@@ -136,13 +142,24 @@ def sizes(settings: Settings, states: list[TopicState]) -> Check:
     return good("sizes", name, say("large enough", "足够"))
 
 
-def rights(states: list[TopicState]) -> Check:
-    name = say("Kafka rights", "Kafka 权限")
-    missing = [f"{state.name}: {', '.join(state.missing_rights)}" for state in states if state.missing_rights]
-    if missing:
-        fix = say("grant them to the user of the workers with kafka-acls.sh", "请用 kafka-acls.sh 授予处理进程的用户")
-        return error("kafka_rights", name, "; ".join(missing), fix, 2)
-    return good("kafka_rights", name, say("every topic can be read and written", "各主题可读写"))
+def rights(settings: Settings, states: list[TopicState]) -> Check:
+    """Which stages this user may run: a cluster with least rights has a user for each."""
+    name, missing = say("Kafka rights", "Kafka 权限"), {state.name: state.missing_rights for state in states}
+    lacking = {
+        stage: [f"{need} {topic}" for need, topic in needs(settings, (stage,)) if need in missing.get(topic, ())]
+        for stage in ("intake", "city")
+    }
+    may = [stage for stage, lacks in lacking.items() if not lacks]
+    if len(may) == len(lacking):
+        return good("kafka_rights", name, say("every topic can be read and written", "各主题可读写"))
+    detail = "; ".join(f"{stage}: {', '.join(lacks)}" for stage, lacks in lacking.items() if lacks)
+    fix = say(f"{ACLS} grants each role what it needs", f"各角色所需权限见 {ACLS}")
+    if may:
+        only = say(
+            f"run `quanyu live --stages {may[0]}` as this user; ", f"此用户只运行 `quanyu live --stages {may[0]}`；"
+        )
+        return warning("kafka_rights", name, detail, only + fix)
+    return error("kafka_rights", name, detail, fix, 2)
 
 
 def stamps(states: list[TopicState], now_ms: int) -> Check:

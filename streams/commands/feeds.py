@@ -31,13 +31,13 @@ def topic_feed(
     settings: Settings, source: str, topic: str, from_ms: int | None, to_ms: int | None, now_ms: int
 ) -> Feed | None:
     """A topic's range: its partitions that have records in it are origins. None if none has."""
-    servers = settings.kafka.servers
-    ends = ends_of_range(servers, topic, from_ms, to_ms)
+    kafka = settings.kafka
+    ends = ends_of_range(kafka, topic, from_ms, to_ms)
     if not ends:
         return None
 
     def items() -> Iterator[RawBatch | Told]:
-        for item in read_range(servers, topic, source, from_ms, to_ms, now_ms=now_ms, batch_size=SLICE):
+        for item in read_range(kafka, topic, source, from_ms, to_ms, now_ms=now_ms, batch_size=SLICE):
             if isinstance(item, PartitionTick):
                 yield Told(item.topic, item.partition, item.tick.at_ms)
             else:
@@ -51,6 +51,6 @@ def kafka_log(
 ) -> Iterator[Sequence[Envelope]]:
     """The envelopes of the city's log, in steps of about so many signals."""
     kafka = settings.kafka
-    for item in read_range(kafka.servers, kafka.log_topic, "", from_ms, to_ms, batch_size=LOG_MESSAGES):
+    for item in read_range(kafka, kafka.log_topic, "", from_ms, to_ms, batch_size=LOG_MESSAGES):
         if isinstance(item, RawBatch):
             yield from steps(item.values, signals)

@@ -14,10 +14,12 @@ from streams import logs, metrics
 from streams import settings as configuration
 from streams.assemble import assemble
 from streams.commands.base import bad_data, configured, fail, options_of, wall_ms
-from streams.kafka import check_topics
+from streams.kafka import check_group, check_topics
+from streams.kafka_security import needs
 from streams.live_store import Health
 from streams.metrics import RoomMeter
 from streams.runner import quiet_gc
+from streams.settings_secrets import values as secret_values
 from streams.snapshots import rules_of
 from streams.state_topic import check_state
 
@@ -48,13 +50,14 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
                 "缺少来电人散列密钥：请设置 QUANYU__INTAKE__CALLER_KEY 或 intake.caller_key_file；所有进程必须相同",
             )
         signal.signal(signal.SIGTERM, _stopped)  # until the worker listens itself: there is nothing to finish yet
-        logs.configure(settings.log.level)
+        logs.configure(settings.log.level, secret_values(settings))
         _hush(settings.log.level)
-        check_topics(settings)
+        check_topics(settings, needs(settings, chosen))
+        check_group(settings.kafka)
         assembly = assemble(settings, settings.intake.caller_key.encode(), meter=RoomMeter())
         if "city" in chosen:
             rules = rules_of(settings, assembly.grids.layers, assembly.versions)
-            check_state(settings.kafka.servers, settings.kafka.state_topic, rules)
+            check_state(settings.kafka, rules)
         sink = open_sink(settings.clickhouse, assembly.grids.layers, settings.city.timezone)
         from streams.live import run
 

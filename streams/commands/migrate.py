@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from schemas import QuanyuError, UsageError
-from sinks.clickhouse import Layout, connect, migrate, pending, script
+from sinks.clickhouse import Layout, connect, migrate, pending, script, users
 from sinks.clickhouse.migrate import shipped
 from streams import settings as configuration
 from streams.commands.base import configured, fail, json_option, nothing_at, print_json, say
@@ -17,15 +17,17 @@ from streams.commands.base import configured, fail, json_option, nothing_at, pri
     "--all", "everything", is_flag=True, help="With --sql: for an empty database. 与 --sql 合用：按空库打印。"
 )
 @configured
+@click.option("--users-sql", is_flag=True, help="Print the users and their rights, change nothing. 输出用户权限 SQL。")
 @json_option
 def migrate_command(
-    show: bool, everything: bool, config: str | None, overrides: tuple[str, ...], as_json: bool
+    show: bool, everything: bool, config: str | None, overrides: tuple[str, ...], users_sql: bool, as_json: bool
 ) -> None:
     """Bring the ClickHouse database up to date. 建立或升级 ClickHouse 的表。
 
     \b
     quanyu migrate --set clickhouse.url=http://default@localhost:8123
     quanyu migrate --sql --all --set clickhouse.cluster=province
+    quanyu migrate --users-sql > users.sql
     """
     try:
         settings = configuration.load(config, overrides=overrides)
@@ -37,6 +39,10 @@ def migrate_command(
             click.echo(_planned(settings, everything), nl=False)
             return
         target = settings.clickhouse
+        if users_sql:
+            text = users.sql(target.database)
+            print_json({"database": target.database, "sql": text}) if as_json else click.echo(text, nl=False)
+            return
         done = migrate(
             connect(target),
             target.database,

@@ -110,7 +110,8 @@ def _redrive(settings: Settings, asked: Asked, dry_run: bool) -> Report:
     mappings = {name: load_mapping(s.mapping) for name, s in live.sources.items()}
     intake, now = Intake(mappings, settings.intake, settings.intake.caller_key.encode() or NO_KEY), wall_ms()
     if not dry_run:
-        check_topics(settings)
+        sent = [s.topic for name, s in live.sources.items() if asked.source in ("", name)]
+        check_topics(settings, [("WRITE", topic) for topic in sent])
     reached = _reached_ms(settings, client, now)
     by = who()
     report = Report(dry_run=dry_run)
@@ -123,7 +124,7 @@ def _redrive(settings: Settings, asked: Asked, dry_run: bool) -> Report:
         found = judge(intake, live.sources, letters, now, look)
         if not dry_run:
             if found.passing:
-                with producing(settings.kafka.servers) as send:
+                with producing(settings.kafka) as send:
                     send_again(send, live.sources, (letter for letter, _ in found.passing))
             dead_letters.mark(client, base.database, _marks(found), now, by)
         report.letters += len(letters)

@@ -117,7 +117,7 @@ def _to_kafka(
     settings: Settings, start_ms: int, speed: float | None, city: City, folder: Path | None, emissions: Emissions
 ) -> dict[str, Any]:
     """Send to the raw topics; a folder takes the ground truth and the layers."""
-    check_topics(settings)
+    check_topics(settings, [("WRITE", source.topic) for source in settings.sources.values() if source.topic])
     days = settings.kafka.retention_days
     if start_ms < wall_ms() - days * DAY_MS:
         raise UsageError(
@@ -136,7 +136,7 @@ def _to_kafka(
                 rows.write(msgspec.json.encode(row) + b"\n")
 
             truth = Truth(put)
-        send = stack.enter_context(producing(settings.kafka.servers))
+        send = stack.enter_context(producing(settings.kafka))
         sent = emissions(truth)
         records = produce(sent if speed is None else paced(sent, speed), settings, send)
     return {"records": dict(records), "kinds": _kinds(truth), "servers": settings.kafka.servers}

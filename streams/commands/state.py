@@ -16,6 +16,7 @@ from streams.commands.feeds import LOG_MESSAGES
 from streams.envelopes import steps
 from streams.kafka import check_topics, producing
 from streams.kafka_range import Span, read_range, span
+from streams.kafka_security import state_needs
 from streams.replay import Folding
 from streams.runner import Writer, no_gc
 from streams.settings import Settings, load
@@ -42,8 +43,8 @@ def show_command(config: str | None, overrides: tuple[str, ...], as_json: bool) 
     """
     try:
         settings = load(config, overrides=overrides)
-        kept = read(settings.kafka.servers, settings.kafka.state_topic)
-        log = span(settings.kafka.servers, settings.kafka.log_topic)
+        kept = read(settings.kafka)
+        log = span(settings.kafka, settings.kafka.log_topic)
         rules = _rules(_assembly(settings))
     except QuanyuError as error:
         fail(error)
@@ -86,7 +87,7 @@ def rebuild_command(config: str | None, overrides: tuple[str, ...], as_json: boo
     """
     try:
         settings = load(config, overrides=overrides)
-        check_topics(settings)
+        check_topics(settings, [("READ", settings.kafka.log_topic), *state_needs(settings.kafka)])
         found = _rebuild(settings, _assembly(settings))
     except QuanyuError as error:
         fail(error)
@@ -120,13 +121,13 @@ def _rules(assembly: Assembly) -> str:
 
 def _rebuild(settings: Settings, assembly: Assembly) -> dict[str, Any]:
     kafka = settings.kafka
-    log = span(kafka.servers, kafka.log_topic)
+    log = span(kafka, kafka.log_topic)
     if log.first == log.end:
         raise UsageError(
             f"{kafka.log_topic} holds nothing: there is no state to make", f"{kafka.log_topic} 中没有记录：无法重建状态"
         )
     sink = open_sink(settings.clickhouse, assembly.grids.layers, settings.city.timezone)
-    kept = read(kafka.servers, kafka.state_topic)
+    kept = read(kafka)
     if (name := kept.newest()) and kept.manifests[name].rules != _rules(assembly) and sink.counts()["signals"]:
         database = settings.clickhouse.database
         raise UsageError(
@@ -147,14 +148,14 @@ def _rebuild(settings: Settings, assembly: Assembly) -> dict[str, Any]:
     sink.close()
     now = wall_ms()
     edition = Edition(f"{now:x}-rebuilt", _rules(assembly), assembly.versions)
-    with producing(kafka.servers, compression=None) as send:
+    with producing(kafka, compression=None) as send:
         for key, value in edition.chunks(freeze(folding.state)):
             send(kafka.state_topic, value, key=key, partition=0)
     manifest, (key, value) = edition.manifest(next_offset, folding.state.order.watermark_ms, now)
-    with producing(kafka.servers, compression=None) as send:
+    with producing(kafka, compression=None) as send:
         send(kafka.state_topic, value, key=key, partition=0)
-    everything = read(kafka.servers, kafka.state_topic)
-    with producing(kafka.servers, compression=None) as send:
+    everything = read(kafka)
+    with producing(kafka, compression=None) as send:
         for key, _ in edition.older(everything, None):
             send(kafka.state_topic, None, key=key, partition=0)
     return {
@@ -171,7 +172,7 @@ def _fold(settings: Settings, folding: Folding, log: Span) -> int:
     next_offset = log.first
     with progress() as bar:
         task = bar.add_task(say("log", "日志"), total=log.end - log.first, status="")
-        for item in read_range(settings.kafka.servers, settings.kafka.log_topic, "", batch_size=LOG_MESSAGES):
+        for item in read_range(settings.kafka, settings.kafka.log_topic, "", batch_size=LOG_MESSAGES):
             if not isinstance(item, RawBatch):
                 raise UsageError(f"{settings.kafka.log_topic} is no log", f"{settings.kafka.log_topic} 不是日志")
             batch = item

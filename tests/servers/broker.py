@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent / "kafka"
@@ -38,18 +38,28 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def broker(port: int = 0, folder: Path | None = None, start_s: float = 90, stop_s: float = 30) -> Iterator[str]:
-    """Run a broker; yields its address "127.0.0.1:PORT". `port` 0: a free one. Without `folder` the data goes away."""
+def broker(
+    port: int = 0,
+    folder: Path | None = None,
+    start_s: float = 90,
+    stop_s: float = 30,
+    more: str = "",
+    users: Mapping[str, tuple[str, str]] | None = None,
+) -> Iterator[str]:
+    """Run a broker; yields its address "127.0.0.1:PORT". `port` 0: a free one. Without `folder` the data goes away.
+
+    `more` are further properties, over those of every broker; `users`: name -> (SCRAM mechanism, password).
+    """
     if not list(LIBS.glob("kafka_2.13-*.jar")):
         raise BrokerFailed(f"no Kafka jars in {LIBS}: run `make -C tests/servers kafka`")
     home = folder or Path(tempfile.mkdtemp(prefix="quanyu-kafka-"))
     home.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
-    config = _configure(home, port)
+    config = _configure(home, port, more, users or {})
     log = home / "broker.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*_java(BROKER, home), "kafka.Kafka", str(config)], stdout=out, stderr=out, stdin=subprocess.DEVNULL
+            [*java(BROKER, home), "kafka.Kafka", str(config)], stdout=out, stderr=out, stdin=subprocess.DEVNULL
         )
     try:
         _wait_ready(process, port, log, start_s)
@@ -60,31 +70,33 @@ def broker(port: int = 0, folder: Path | None = None, start_s: float = 90, stop_
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _java(options: list[str], home: Path) -> list[str]:
-    java = shutil.which("java")
-    if java is None:
+def java(options: list[str], home: Path) -> list[str]:
+    """The command up to the class: `home` is where logs would go."""
+    found = shutil.which("java")
+    if found is None:
         raise BrokerFailed("no java on the PATH: Kafka 4 needs Java 17 (apt install openjdk-17-jre-headless)")
     logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
-    return [java, *options, logging, f"-Dkafka.logs.dir={home}", "-cp", f"{LIBS}/*"]
+    return [found, *options, logging, f"-Dkafka.logs.dir={home}", "-cp", f"{LIBS}/*"]
 
 
-def _configure(home: Path, port: int) -> Path:
+def _configure(home: Path, port: int, more: str, users: Mapping[str, tuple[str, str]]) -> Path:
     """Write server.properties; format the data directory the first time."""
     data, config = home / "data", home / "server.properties"
-    text = (HERE / "server.properties.in").read_text(encoding="utf-8")
+    text = (HERE / "server.properties.in").read_text(encoding="utf-8") + more
     for name, value in (("PORT", port), ("CPORT", free_port()), ("DATA", data)):
         text = text.replace(f"@{name}@", str(value))
     config.write_text(text, encoding="utf-8")
     if not (data / "meta.properties").exists():
-        _storage(
-            home, "format", "--cluster-id", "cXVhbnl1LXRlc3RzLWthZg", "--config", str(config), "--ignore-formatted"
-        )
+        scram = [f"{how}=[name={name},password={password}]" for name, (how, password) in users.items()]
+        added = [part for user in scram for part in ("--add-scram", user)]
+        named = ("--cluster-id", "cXVhbnl1LXRlc3RzLWthZg", "--config", str(config))
+        _storage(home, "format", *named, "--ignore-formatted", *added)
     return config
 
 
 def _storage(home: Path, *arguments: str) -> None:
     done = subprocess.run(
-        [*_java(SMALL, home), "kafka.tools.StorageTool", *arguments], capture_output=True, text=True, timeout=60
+        [*java(SMALL, home), "kafka.tools.StorageTool", *arguments], capture_output=True, text=True, timeout=60
     )
     if done.returncode:
         raise BrokerFailed(f"StorageTool {arguments[0]} failed:\n{done.stdout}{done.stderr}")

@@ -2,7 +2,7 @@
 
 A test double: ClickHouse's own engine, in a process that can be killed. Every leased connection is a chDB session of
 its own, so settings and temporary tables stay apart, as on a server. It has no quotas, no streaming of results and no
-native protocol, and one user at most.
+native protocol; one user, or those of `chdb_users`; TLS with `--cert`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import contextlib
 import gzip
 import json
 import re
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import chdb
 import lz4.frame
 import zstandard
 from aiohttp import web
+
+from tests.servers.chdb_users import Denied, User, Users
 
 #: parameters of the HTTP interface that are no settings of the engine
 NOT_SETTINGS = {
@@ -48,7 +52,7 @@ NOT_SETTINGS = {
     "add_http_cors_header",
 }
 #: HTTP status by ClickHouse error code; any other is 500
-STATUS = {516: 403, 192: 403, 193: 403, 497: 403, 159: 408} | dict.fromkeys((60, 81, 46, 47, 50, 115, 16), 404)
+STATUS = {159: 408} | dict.fromkeys((516, 452, 192, 193, 497), 403) | dict.fromkeys((60, 81, 46, 47, 50, 115, 16), 404)
 STATUS |= dict.fromkeys((36, 62, 6, 27, 26, 43, 53, 69, 72, 73, 38, 41), 400)
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "lz4": lz4.frame.compress,
@@ -110,6 +114,13 @@ class Session:
                 with contextlib.suppress(RuntimeError):
                     self.connection.query("SET " + ", ".join(f"{k} = DEFAULT" for k in settings))
 
+    def ast(self, sql: str, parameters: Mapping[str, str]) -> str:
+        """What the engine's parser makes of a statement."""
+        try:
+            return self.connection.query(f"EXPLAIN AST {sql}", "TSVRaw", params=dict(parameters)).bytes().decode()
+        except RuntimeError as error:
+            raise EngineError(str(error)) from error
+
     def _insert(self, insert: re.Match[bytes], sql: bytes) -> tuple[bytes, dict[str, int]]:
         """Data inline in a statement would be cut at ";" or a blank line: stream it instead."""
         with self.connection.send_insert(insert.group(1).decode(), insert.group(2).decode()) as stream:
@@ -122,8 +133,9 @@ class Session:
 class Front:
     """The HTTP side: leases sessions to requests."""
 
-    def __init__(self, path: str, workers: int, user: str, password: str) -> None:
+    def __init__(self, path: str, workers: int, user: str, password: str, users: Users | None = None) -> None:
         self.credentials = (user, password)
+        self.users = users
         self.pool = ThreadPoolExecutor(workers)
         self.free = [Session(path) for _ in range(workers)]
         self.gate = asyncio.Semaphore(workers)
@@ -151,7 +163,7 @@ class Front:
             "X-ClickHouse-Timezone": self.timezone,
         }
         try:
-            self._check_user(request, arguments)
+            user = self._check_user(request, arguments)
             sql = await _statement(request, arguments)
             format = arguments.get("default_format") or request.headers.get("X-ClickHouse-Format") or "TabSeparated"
             database = (arguments.get("database") or request.headers.get("X-ClickHouse-Database") or "default").replace(
@@ -164,10 +176,14 @@ class Front:
             }
             parameters = {key[6:]: value for key, value in arguments.items() if key.startswith("param_")}
             async with self._lease() as session:
+                if self.users and user:
+                    settings = self.users.settings(user, settings)
+                    text = sql[:1_000_000].decode("utf-8", "replace")
+                    self.users.allow(user, text, database, lambda text: session.ast(text, parameters))
                 data, summary = await asyncio.get_running_loop().run_in_executor(
                     self.pool, session.run, sql, format, database, settings, parameters
                 )
-        except EngineError as error:
+        except (EngineError, Denied) as error:
             head["X-ClickHouse-Exception-Code"] = str(error.code)
             text = f"{error} (version {self.version})\n"
             return web.Response(status=STATUS.get(error.code, 500), text=text, headers=head)
@@ -194,16 +210,17 @@ class Front:
             finally:
                 self.free.append(session)
 
-    def _check_user(self, request: web.Request, arguments: Mapping[str, str]) -> None:
-        if not self.credentials[0]:
-            return
+    def _check_user(self, request: web.Request, arguments: Mapping[str, str]) -> User | None:
         user = request.headers.get("X-ClickHouse-User") or arguments.get("user", "default")
         password = request.headers.get("X-ClickHouse-Key") or arguments.get("password", "")
         basic = request.headers.get("Authorization", "")
         if basic.startswith("Basic "):
             user, _, password = base64.b64decode(basic[6:]).decode().partition(":")
-        if (user, password) != self.credentials:
+        if self.users:
+            return self.users.known(user, password)
+        if self.credentials[0] and (user, password) != self.credentials:
             raise EngineError(f"Code: 516. DB::Exception: {user}: Authentication failed. (AUTHENTICATION_FAILED)")
+        return None
 
 
 async def _statement(request: web.Request, arguments: dict[str, str]) -> bytes:
@@ -251,12 +268,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--user", default="", help="accept this user alone")
     parser.add_argument("--password", default="")
+    parser.add_argument("--users", type=Path, help="SQL of the users, as `quanyu migrate --users-sql` prints it")
+    parser.add_argument("--cert", type=Path, help="PEM certificate: serve https")
+    parser.add_argument("--key", type=Path, help="its key")
     options = parser.parse_args()
+    users = Users(options.users.read_text(encoding="utf-8")) if options.users else None
+    tls = None
+    if options.cert:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(options.cert, options.key)
 
     async def app() -> web.Application:
-        return Front(options.path, options.workers, options.user, options.password).app()
+        return Front(options.path, options.workers, options.user, options.password, users).app()
 
-    web.run_app(app(), host=options.host, port=options.port, access_log=None)
+    web.run_app(app(), host=options.host, port=options.port, access_log=None, ssl_context=tls)
 
 
 if __name__ == "__main__":

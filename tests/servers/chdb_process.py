@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,12 +26,19 @@ def start(path: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+            with _opened(port, "--cert" in options):
                 return process
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     stop(process)
     raise RuntimeError(f"chDB's HTTP front did not start:\n{path.with_suffix('.log').read_text()[-2000:]}")
+
+
+def _opened(port: int, tls: bool) -> Any:
+    """An answer of the server; whether its certificate can be trusted is not asked here."""
+    context = ssl._create_unverified_context() if tls else None
+    scheme = "https" if tls else "http"
+    return urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}/ping", timeout=5, context=context)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -55,6 +64,6 @@ def serve(path: Path, *options: str) -> Iterator[str]:
     port = free_port()
     process = start(path, port, *options)
     try:
-        yield f"http://default@127.0.0.1:{port}"
+        yield f"{'https' if '--cert' in options else 'http'}://default@127.0.0.1:{port}"
     finally:
         stop(process)

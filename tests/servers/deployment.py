@@ -22,8 +22,10 @@ from msgspec import Struct, field
 
 from sinks.clickhouse import Client, connect
 from sinks.clickhouse.stored import digest
-from streams.kafka import producing
+from streams.kafka import CONNECT_S, producing
 from streams.kafka_range import TICK_KEY
+from streams.kafka_security import client_options
+from streams.settings import Kafka, load
 from tests.clickhouse import Where
 from tests.servers.broker import free_port
 
@@ -94,6 +96,13 @@ class City(Struct):
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
+    #: what the tests themselves are told, where the brokers ask who one is
+    looking: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kafka(self) -> Kafka:
+        """How the tests themselves look at the brokers."""
+        return load(environ={"QUANYU__KAFKA__SERVERS": self.servers, **self.looking}).kafka
 
     @property
     def environment(self) -> dict[str, str]:
@@ -194,7 +203,7 @@ class City(Struct):
 
     def tell_time(self, at_ms: int) -> None:
         """A control record on every raw partition: whatever waits for a pane to close has waited long enough."""
-        with producing(self.servers) as send:
+        with producing(self.kafka) as send:
             for topic in self.raw:
                 for partition in range(PARTITIONS):
                     send(topic, b"%d" % at_ms, key=TICK_KEY, partition=partition)
@@ -234,7 +243,8 @@ class City(Struct):
 
     def offsets(self, *topics: str) -> list[tuple[int, int]]:
         """(committed, end) of each partition of each topic, in order."""
-        consumer = KafkaConsumer(bootstrap_servers=self.servers, group_id=self.name, enable_auto_commit=False)
+        options = client_options(self.kafka, CONNECT_S)
+        consumer = KafkaConsumer(**options, group_id=self.name, enable_auto_commit=False)
         try:
             parts = [TopicPartition(t, p) for t in topics for p in sorted(consumer.partitions_for_topic(t) or ())]
             # the ends last: what is committed before cannot be beyond them
@@ -257,9 +267,10 @@ class City(Struct):
             return digest(client, database or self.database)
 
 
-def read_topic(servers: str, topic: str) -> list[Any]:
+def read_topic(kafka: Kafka, topic: str) -> list[Any]:
     """All records of a topic, by kafka-python."""
-    consumer = KafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False, check_crcs=False)
+    options = client_options(kafka, CONNECT_S)
+    consumer = KafkaConsumer(**options, group_id=None, enable_auto_commit=False, check_crcs=False)
     parts = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
     consumer.assign(parts)
     consumer.seek_to_beginning(*parts)

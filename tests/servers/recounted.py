@@ -21,7 +21,7 @@ def recount(city: City) -> Recount:
     return simulated.recount(
         Record(source, r.topic, r.partition, r.offset, r.timestamp, r.value or b"")
         for source, topic in zip(SOURCES, city.raw, strict=True)
-        for r in read_topic(city.servers, topic)
+        for r in read_topic(city.kafka, topic)
         if r.key != TICK
     )
 

@@ -21,6 +21,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from streams.kafka import producing
+from streams.settings import Kafka
 
 pytestmark = pytest.mark.servers
 
@@ -41,7 +42,7 @@ class Group:
 
     def write(self, numbers: range, compression: str | None = None) -> None:
         """Produce these numbers."""
-        with producing(self.servers, compression=compression) as send:
+        with producing(Kafka(servers=self.servers), compression=compression) as send:
             for i in numbers:
                 send(self.topic, str(i).encode(), partition=i % self.partitions)
 

@@ -51,14 +51,14 @@ def test_before_and_after_everything_is_made(new_city: NewCity) -> None:
 def test_what_waits_is_counted_and_a_worker_of_ours_may_have_the_port(new_city: NewCity) -> None:
     city = new_city("waiting", NO_GRIDS)
     city.prepare()
-    with producing(city.servers) as send:
+    with producing(city.kafka) as send:
         for _ in range(7):
             send(city.raw[0], b'{"a": 1}', partition=0)
     worker = city.start("--set", "intake.max_bad_share=1")
     worker.wait_ready()
     city.wait_stored(worker)
     assert worker.stop() == 0
-    with producing(city.servers) as send:
+    with producing(city.kafka) as send:
         for _ in range(5):
             send(city.raw[1], b'{"a": 1}', partition=1)
     _, found = doctor(city)
@@ -82,7 +82,7 @@ def test_records_that_kafka_has_deleted_unread_are_told(new_city: NewCity) -> No
     city = new_city("deleted", NO_GRIDS)
     city.prepare()
     part = TopicPartition(city.raw[0], 0)
-    with producing(city.servers) as send:
+    with producing(city.kafka) as send:
         for _ in range(10):
             send(part.topic, b"x", partition=0)
     consumer = KafkaConsumer(bootstrap_servers=city.servers, group_id=city.name, enable_auto_commit=False)

@@ -18,7 +18,7 @@ from schemas import RawBatch, Unreachable, UsageError
 from streams.commands.topics import topics as topics_command
 from streams.kafka import check_topics, create_topics, producing, reachable, topic_states
 from streams.kafka_range import TICK_KEY, PartitionTick, read_range
-from streams.settings import Settings, load
+from streams.settings import Kafka, Settings, load
 from tests.servers.broker import free_port
 
 pytestmark = pytest.mark.servers
@@ -43,7 +43,7 @@ def make(kafka: str, topic: str, partitions: int) -> None:
 
 def batches(kafka: str, topic: str, **options: int) -> list[RawBatch]:
     """What `read_range` gives, without ticks."""
-    return [door for door in read_range(kafka, topic, "110", **options) if isinstance(door, RawBatch)]
+    return [door for door in read_range(Kafka(servers=kafka), topic, "110", **options) if isinstance(door, RawBatch)]
 
 
 def test_create_is_idempotent_and_checked(kafka: str, prefix: str) -> None:
@@ -95,28 +95,31 @@ def test_the_command(kafka: str, prefix: str, tmp_path: Path) -> None:
 def test_nobody_there(prefix: str) -> None:
     server = f"127.0.0.1:{free_port()}"
     with pytest.raises(Unreachable, match=server) as raised:
-        reachable(server, wait_s=1)
+        reachable(Kafka(servers=server), wait_s=1)
     assert "advertised.listeners" in raised.value.en and "Kafka" in raised.value.zh
 
 
 def test_reachable_names_the_brokers(kafka: str) -> None:
-    assert reachable(kafka) == [kafka]
+    assert reachable(Kafka(servers=kafka)) == [kafka]
 
 
 def test_the_producer_never_makes_a_topic(kafka: str, prefix: str) -> None:
-    with pytest.raises(Unreachable, match=f"writing to {prefix}nowhere"), producing(kafka, wait_s=2) as send:
+    with (
+        pytest.raises(Unreachable, match=f"writing to {prefix}nowhere"),
+        producing(Kafka(servers=kafka), wait_s=2) as send,
+    ):
         send(f"{prefix}nowhere", b"x")
 
 
 def test_an_error_of_the_block_is_not_the_brokers(kafka: str, prefix: str) -> None:
-    with pytest.raises(FileNotFoundError), producing(kafka):
+    with pytest.raises(FileNotFoundError), producing(Kafka(servers=kafka)):
         Path(f"/nowhere/{prefix}").read_bytes()
 
 
 def test_range_by_time_in_offset_order(kafka: str, prefix: str) -> None:
     topic = f"{prefix}raw"
     make(kafka, topic, 2)
-    with producing(kafka) as send:
+    with producing(Kafka(servers=kafka)) as send:
         for i in range(200):
             send(topic, str(i).encode(), partition=i % 2, timestamp_ms=T0 + i * 1000)
     found = batches(kafka, topic, from_ms=T0 + 50_000, to_ms=T0 + 150_000, now_ms=9, batch_size=20)
@@ -135,7 +138,7 @@ def test_range_by_time_in_offset_order(kafka: str, prefix: str) -> None:
 def test_no_partition_runs_ahead_in_time(kafka: str, prefix: str) -> None:
     topic = f"{prefix}raw"
     make(kafka, topic, 3)
-    with producing(kafka) as send:
+    with producing(Kafka(servers=kafka)) as send:
         for i in range(3000):
             send(topic, b"x", partition=0, timestamp_ms=T0 + i * 1000)
         for i in range(30):
@@ -153,7 +156,7 @@ def test_no_partition_runs_ahead_in_time(kafka: str, prefix: str) -> None:
 def test_partitions_that_wait_are_read_to_their_end(kafka: str, prefix: str) -> None:
     topic = f"{prefix}raw"
     make(kafka, topic, 3)
-    with producing(kafka) as send:
+    with producing(Kafka(servers=kafka)) as send:
         for i in range(4500):
             send(topic, os.urandom(2000), partition=i % 3, timestamp_ms=T0 + i)
     assert sum(len(batch.values) for batch in batches(kafka, topic, batch_size=50)) == 4500
@@ -162,12 +165,12 @@ def test_partitions_that_wait_are_read_to_their_end(kafka: str, prefix: str) -> 
 def test_control_records_are_ticks_at_their_place(kafka: str, prefix: str) -> None:
     topic = f"{prefix}raw"
     make(kafka, topic, 1)
-    with producing(kafka) as send:
+    with producing(Kafka(servers=kafka)) as send:
         send(topic, b"a", timestamp_ms=T0)
         send(topic, str(T0 + 5).encode(), key=TICK_KEY, timestamp_ms=T0)
         send(topic, b"b", key=b"else", timestamp_ms=T0)
         send(topic, b"not a time", key=TICK_KEY, timestamp_ms=T0)
-    doors = list(read_range(kafka, topic, "110"))
+    doors = list(read_range(Kafka(servers=kafka), topic, "110"))
     assert [door.values if isinstance(door, RawBatch) else door.tick.at_ms for door in doors] == [
         [b"a"],
         T0 + 5,
@@ -179,7 +182,7 @@ def test_control_records_are_ticks_at_their_place(kafka: str, prefix: str) -> No
 def test_refuses_what_retention_has_eaten(kafka: str, prefix: str) -> None:
     topic = f"{prefix}raw"
     make(kafka, topic, 2)
-    with producing(kafka) as send:
+    with producing(Kafka(servers=kafka)) as send:
         for i in range(20):
             send(topic, b"x", partition=i % 2, timestamp_ms=T0 + i * 1000)
     with contextlib.closing(KafkaAdminClient(bootstrap_servers=kafka)) as admin:
@@ -221,7 +224,7 @@ def test_every_record_once_whatever_the_cut(
     counter.append(0)
     topic = f"{prefix}{len(counter)}"
     make(kafka, topic, 3)
-    with producing(kafka) as send:
+    with producing(Kafka(servers=kafka)) as send:
         for i, (partition, second) in enumerate(times):
             send(topic, str(i).encode(), partition=partition, timestamp_ms=T0 + second * 1000)
     found = batches(kafka, topic, batch_size=batch_size)

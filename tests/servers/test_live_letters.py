@@ -64,7 +64,7 @@ def records() -> Iterator[tuple[int, bytes, bytes]]:
 
 def fill(city: City) -> None:
     city.prepare()
-    with producing(city.servers) as send:
+    with producing(city.kafka) as send:
         for n, (partition, key, value) in enumerate(records()):
             send(city.raw[0], value, key or None, partition, DAY0 + n)
 
@@ -72,7 +72,7 @@ def fill(city: City) -> None:
 def tell(city: City, worker: Worker) -> None:
     """Tell the end of the day on every partition, so that no signal waits for time to pass."""
     city.wait_stored(worker)
-    with producing(city.servers) as send:
+    with producing(city.kafka) as send:
         for topic in city.raw:
             for partition in range(PARTITIONS):
                 send(topic, b"%d" % (DAY0 + 24 * 3_600_000), TICK_KEY, partition, DAY0 + RECORDS + 9)
@@ -120,7 +120,7 @@ def stored_letters(city: City) -> set[tuple[int, int]]:
 def covered(city: City) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """What the log covers of source 110, and what it has of it."""
     decode = msgspec.msgpack.Decoder(Envelope).decode
-    envelopes = [e for r in read_topic(city.servers, city.log) if (e := decode(r.value)).topic == city.raw[0]]
+    envelopes = [e for r in read_topic(city.kafka, city.log) if (e := decode(r.value)).topic == city.raw[0]]
     span = {(e.partition, n) for e in envelopes for n in range(e.first_offset, e.last_offset + 1)}
     return span, {(e.partition, n) for e in envelopes for n in e.offsets}
 
@@ -167,7 +167,7 @@ def test_a_stage_stops_comes_back_and_what_was_refused_is_sent_again(
     assert listed(city)["open"] == before
     did = redrive(city)
     assert did | {"dry_run": True} == would
-    raw = read_topic(city.servers, city.raw[0])
+    raw = read_topic(city.kafka, city.raw[0])
     again = [r for r in raw if dict(r.headers).get(HEADER)]
     assert len(again) == 3 * did["sent"] > 300  # fewer than are marked together: each redrive got to all
     by_place = {f"{r.topic}/{r.partition}/{r.offset}": r for r in raw}
@@ -192,7 +192,7 @@ def test_a_stage_stops_comes_back_and_what_was_refused_is_sent_again(
     assert (state["open"], state["failing"], state["redriven"]) == (0, 1, state["records"] - 1)
 
     # the topic has what the table has
-    found = {r.key: msgspec.json.decode(r.value, type=Rejected) for r in read_topic(city.servers, city.rejected)}
+    found = {r.key: msgspec.json.decode(r.value, type=Rejected) for r in read_topic(city.kafka, city.rejected)}
     assert {(letter.partition, letter.offset) for letter in found.values()} == stored_letters(city)
     assert BROKEN in {letter.raw for letter in found.values()}
 
@@ -200,7 +200,7 @@ def test_a_stage_stops_comes_back_and_what_was_refused_is_sent_again(
 def test_a_signal_from_beyond_the_horizon_is_said_to_be_late_and_is(right: City) -> None:
     """Refused by the wrong mapping, sent again by the right one three months after its time."""
     city = right
-    with producing(city.servers) as send:
+    with producing(city.kafka) as send:
         send(city.raw[0], call(80_000, bjsj="26.02.2026 08:00"), None, 0, DAY0 + 10**6)
     worker = city.start()
     city.wait_stored(worker)

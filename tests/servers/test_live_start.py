@@ -52,7 +52,7 @@ def test_a_port_in_use_is_named(new_city: NewCity) -> None:
 def test_too_much_bad_data_ends_it_with_its_dead_letters_stored(new_city: NewCity) -> None:
     city = new_city("garbage", {"QUANYU__GRIDS__FILE": ""})
     city.prepare()
-    with producing(city.servers) as send:
+    with producing(city.kafka) as send:
         for _ in range(2_000):
             send(city.raw[0], b"no JSON", partition=0)
     done = city.run("live")

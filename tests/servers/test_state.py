@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from streams.kafka import producing
+from streams.settings import load
 from streams.state_topic import MANIFEST, read
 from tests.servers.deployment import DAY5, City, Worker, wait
 from tests.servers.test_live_outages import MEMORY, check
@@ -48,7 +49,7 @@ def test_a_stop_leaves_a_snapshot_of_everything(stopped: City) -> None:
     assert newest["next_offset"] == found["log"]["end"] > 0
     assert newest["complete"] and newest["same_rules"]
     # nothing is left of snapshots that were replaced
-    kept = read(stopped.servers, stopped.environment["QUANYU__KAFKA__STATE_TOPIC"])
+    kept = read(load(environ=stopped.environment).kafka)
     assert set(kept.editions) == {found["newest"]}
     assert len(kept.editions[found["newest"]]) == newest["chunks"] + 1
 
@@ -95,16 +96,17 @@ def test_a_snapshot_of_other_rules_is_refused_and_rebuilt(stopped: City) -> None
 
 
 def test_an_edition_that_is_not_complete_is_passed_over(stopped: City) -> None:
-    topic = stopped.environment["QUANYU__KAFKA__STATE_TOPIC"]
-    kept = read(stopped.servers, topic)
+    kafka = load(environ=stopped.environment).kafka
+    topic = kafka.state_topic
+    kept = read(kafka)
     name = kept.newest()
     value = kept.values  # chunks by key
     manifest_key = f"{name}/".encode() + MANIFEST
     assert manifest_key not in value
-    with producing(stopped.servers, compression=None) as send:
+    with producing(stopped.kafka, compression=None) as send:
         send(topic, b"no manifest at all", key=b"ffff-broken/" + MANIFEST, partition=0)
         send(topic, b"\x00", key=b"fffe-torn/chunk", partition=0)
-    again = read(stopped.servers, topic)
+    again = read(kafka)
     assert again.newest() == name
     worker = stopped.start()
     worker.wait_ready()

@@ -14,7 +14,7 @@ import yaml
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from sinks.clickhouse import Client, migrate
+from sinks.clickhouse import Client, migrate, users
 from streams import metrics
 from streams.cli import COMMANDS, main
 from streams.kafka import wanted_topics
@@ -128,7 +128,8 @@ def test_our_services_run_commands_with_settings_that_exist(name: str) -> None:
     service = SERVICES[name]
     settings = load(environ={key: str(value) for key, value in service["environment"].items()})
     assert settings.kafka.servers == SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].partition("//")[2]
-    assert settings.clickhouse.url == "http://quanyu@clickhouse:8123"
+    user = "migrator" if name == "migrate" else "quanyu"
+    assert settings.clickhouse.url == f"http://{user}@clickhouse:8123"
     assert str(settings.metrics.port) in (DOCKER / "prometheus/prometheus.yml").read_text(encoding="utf-8")
     command: click.Command | None = main
     words = list(service["command"])
@@ -170,9 +171,42 @@ def test_the_wall_may_read_the_documented_views_and_nothing_else() -> None:
     assert granted == views()
     limits = {limit.tag: limit.text for limit in users.findall("profiles/wall/*")}
     assert limits["readonly"] == "2"
-    for name in ("max_execution_time", "max_memory_usage", "max_result_rows"):
+    for name in ("max_execution_time", "max_memory_usage", "max_result_rows", "max_result_bytes"):
         assert users.findtext(f"profiles/wall/constraints/{name}/max") == limits[name]
     assert users.find("users/default[@remove='remove']") is not None
+
+
+def test_the_writer_and_the_migrator_have_the_rights_of_the_shipped_sql() -> None:
+    shipped = " ".join(re.sub(r"^--.*\n", "", users.sql(Settings().clickhouse.database), flags=re.M).split())
+    root = ET.parse(DOCKER / "clickhouse/users.xml").getroot()
+    for user, ours in (("migrator", "quanyu_migrator"), ("quanyu", "quanyu_writer")):
+        (grant,) = [query.text or "" for query in root.findall(f"users/{user}/grants/query")]
+        assert f"{grant} TO {ours};" in shipped.replace("`", "")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_containers_have_no_rights_that_they_do_not_need(name: str) -> None:
+    service = SERVICES[name]
+    assert service["security_opt"] == ["no-new-privileges:true"] and service["cap_drop"] == ["ALL"]
+    assert not service.get("privileged") and "network_mode" not in service and "pid" not in service
+    assert all("docker.sock" not in volume for volume in service.get("volumes", []))
+    if name in OURS:
+        assert service["read_only"] is True and service["tmpfs"] == ["/tmp"] and "cap_add" not in service
+    for port in service.get("ports", []):
+        assert str(port).startswith("127.0.0.1:"), "reached from this machine only, unless told otherwise"
+
+
+def test_the_image_runs_as_a_user_who_owns_nothing_but_its_data() -> None:
+    stages = (DOCKER / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
+    lines = [line for line in stages[-1].splitlines() if line and not line.startswith("#")]
+    at = lines.index("USER quanyu")
+    made = re.search(r"useradd --system --uid (\d+) .*--home-dir (\S+) quanyu", stages[-1])
+    assert made is not None and int(made[1]) >= 10_000
+    assert not [line for line in lines[at:] if line.split()[0] in ("RUN", "COPY", "ADD", "USER")][1:]
+    assert not any("chown" in line or "chmod" in line for line in lines)
+    assert f"VOLUME {made[2]}" in lines
+    everything = (DOCKER / "Dockerfile").read_text(encoding="utf-8") + (DOCKER / "compose.yaml").read_text("utf-8")
+    assert not re.search(r"(?i)(password|key|secret|token)\w*[=:]\s*['\"]?[A-Za-z0-9]", everything)
 
 
 @pytest.mark.parametrize(("expression", "shown"), expressions())

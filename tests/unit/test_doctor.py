@@ -50,16 +50,18 @@ def how(check: Check) -> tuple[str, int]:
     return check.level, check.exit_code
 
 
-def test_the_worst_finding_decides(cli: Quanyu, tmp_path: Path) -> None:
+def test_the_worst_finding_decides(cli: Quanyu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, found = checks(cli)
     assert code == 4 and found["kafka"]["exit_code"] == 4
     assert found["clickhouse"]["level"] == "warning" and found["clickhouse"]["fix"].startswith("replay and live")
     assert found["caller_key"]["level"] == "warning"
     assert set(found) >= {"stages", "database_disk", "metrics_port"} and "lag" not in found
-    code, found = checks(cli, "intake.caller_key=short", f"grids.file={tmp_path / 'none'}")
+    monkeypatch.setenv("QUANYU__INTAKE__CALLER_KEY", "short")
+    code, found = checks(cli, f"grids.file={tmp_path / 'none'}")
     assert found["stages"]["exit_code"] == 2 and "none" in found["stages"]["detail"]
     assert "5 characters" in found["caller_key"]["detail"]
-    assert checks(cli, "intake.caller_key=a long enough secret")[1]["caller_key"]["level"] == "ok"
+    monkeypatch.setenv("QUANYU__INTAKE__CALLER_KEY", "a long enough secret")
+    assert checks(cli)[1]["caller_key"]["level"] == "ok"
 
 
 def test_it_speaks_chinese(cli: Quanyu) -> None:
@@ -141,8 +143,11 @@ def test_topics_have_copies_rights_and_room_for_a_batch() -> None:
     assert how(copies(three, [out])) == ("warning", 0) and "raw.110 2/3" in copies(three, [out]).detail
     small = msgspec.structs.replace(LOG, max_message_bytes=1_048_588)
     assert how(sizes(SETTINGS, [small])) == ("error", 2)
-    assert how(rights([LOG])) == ("ok", 0)
-    assert how(rights([msgspec.structs.replace(LOG, missing_rights=["WRITE"])])) == ("error", 2)
+    assert how(rights(SETTINGS, [LOG, RAW])) == ("ok", 0)
+    no_intake = rights(SETTINGS, [msgspec.structs.replace(LOG, missing_rights=["WRITE"])])
+    assert how(no_intake) == ("warning", 0) and "--stages city" in no_intake.fix
+    nothing = rights(SETTINGS, [msgspec.structs.replace(LOG, missing_rights=["READ", "WRITE"])])
+    assert how(nothing) == ("error", 2) and "READ signals.located" in nothing.detail
 
 
 def test_records_from_the_future_tell_of_a_wrong_clock() -> None:
