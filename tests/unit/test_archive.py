@@ -150,12 +150,12 @@ def cli(chdb_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Quany
     return command_line(chdb_url, tmp_path / "here", monkeypatch)
 
 
-def test_the_commands_say_what_is_wrong(cli: Quanyu, tmp_path: Path) -> None:
+def test_the_commands_say_what_is_wrong(cli: Quanyu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "want 2026-03-02" in told(cli("archive", "--until", "today"), 2)
     nobody = ("kafka.servers=127.0.0.1:9",)
     assert "127.0.0.1:9" in told(cli("archive", "--until", "2026-03-02", "--dir", tmp_path, settings=nobody), 4)
-    key = ("intake.caller_key=secret",)
-    empty = cli("replay", "run", "--archive", tmp_path / unique(), settings=key)
+    monkeypatch.setenv("QUANYU__INTAKE__CALLER_KEY", "secret")
+    empty = cli("replay", "run", "--archive", tmp_path / unique())
     assert "holds no days of signals.located" in empty.stderr and empty.exit_code == 2
     both = told(cli("replay", "run", "--archive", tmp_path, "--kafka"), 2)
     assert "--archive goes alone, or with --kafka --log" in both
