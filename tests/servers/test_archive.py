@@ -15,6 +15,7 @@ from kafka.admin import KafkaAdminClient
 
 from streams.archive import FILE
 from streams.kafka import producing
+from streams.settings import Kafka
 from streams.windows import DAY_MS
 from tests.command_line import Quanyu, command_line, told
 from tests.servers.deployment import read_topic
@@ -40,7 +41,7 @@ class Log:
         """The simulated envelopes from `first` on, spread over these days; returns how many."""
         envelopes = lived()[0]
         part = envelopes[first : len(envelopes) * days.stop // 3]
-        with producing(self.kafka) as send:
+        with producing(Kafka(servers=self.kafka)) as send:
             for n, envelope in enumerate(part):
                 at = START_MS + days.start * DAY_MS + n * len(days) * DAY_MS // len(part)
                 send(self.topic, msgspec.msgpack.encode(envelope), partition=0, timestamp_ms=at)
@@ -130,7 +131,7 @@ def test_every_message_byte_for_byte(log: Log, tmp_path: Path) -> None:
         ("2026-03-02", 4), ("2026-03-03", 2), ("2026-03-04", 0)
     ]  # fmt: skip
     found = [m for part in Archive(tmp_path, log.topic).read() for m in part]
-    held = read_topic(log.kafka, log.topic)[:-1]
+    held = read_topic(Kafka(servers=log.kafka), log.topic)[:-1]
     assert [(m.offset, m.timestamp_ms, m.key, m.value, m.headers) for m in found] == [
         (r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in held
     ]
@@ -153,7 +154,7 @@ def test_the_archive_of_another_log_is_not_continued(log: Log, tmp_path: Path) -
     log.add(0, range(3))
     log.archived(0, tmp_path)
     other = Log(log.kafka, f"{log.topic}.other", log.cli)
-    with producing(log.kafka) as send:
+    with producing(Kafka(servers=log.kafka)) as send:
         for n in range(200):
             send(other.topic, b"%d" % n, partition=0, timestamp_ms=START_MS + n * DAY_MS // 50)
     (tmp_path / log.topic).rename(tmp_path / other.topic)
