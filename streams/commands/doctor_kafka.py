@@ -41,7 +41,8 @@ def kafka_checks(settings: Settings, now_ms: Callable[[], int], wait_s: float, p
             rights(settings, states),
         ]
         checks.append(stamps(states, now_ms()))
-        own = [t.name for t in topics if t.name != settings.kafka.late_topic]
+        # what the group reads and commits: of other topics everything would seem to wait
+        own = [*(s.topic for s in settings.sources.values() if s.topic), settings.kafka.log_topic]
         found, counted = tried("lag", say("consumer group", "消费组"), lambda: lags(settings, own))
         checks.append(found if counted is None else group_lag(settings, counted))
     if probe:

@@ -31,7 +31,7 @@ def city(kafka: str, prefix: str, *more: str) -> Settings:
     """A city whose topics all carry the test's prefix."""
     names = {"110": "raw.110", "12345": "raw.12345", "grid": "raw.grid", "sensor": "raw.sensor"}
     sets = [f"sources.{name}.topic={prefix}{topic}" for name, topic in names.items()]
-    sets += [f"kafka.{key}_topic={prefix}{key}" for key in ("log", "late", "rejected")]
+    sets += [f"kafka.{key}_topic={prefix}{key}" for key in ("log", "late", "rejected", "state", "watermark")]
     return load(environ={}, overrides=[f"kafka.servers={kafka}", *sets, *more])
 
 
@@ -60,6 +60,8 @@ def test_create_is_idempotent_and_checked(kafka: str, prefix: str) -> None:
         ("log", 1, True),
         ("late", 1, True),
         ("rejected", 1, True),
+        ("state", 1, True),
+        ("watermark", 1, True),
     ]
     assert {topic.found_retention_ms for topic in created} == {30 * 24 * HOUR}
     assert not any(topic.created for topic in create_topics(wanted))
@@ -78,7 +80,7 @@ def test_the_command(kafka: str, prefix: str, tmp_path: Path) -> None:
     file = tmp_path / "quanyu.toml"
     file.write_text(
         f'[kafka]\nservers = "{kafka}"\nlog_topic = "{prefix}log"\nlate_topic = "{prefix}late"\n'
-        f'rejected_topic = "{prefix}rejected"\n'
+        f'rejected_topic = "{prefix}rejected"\nstate_topic = "{prefix}state"\nwatermark_topic = "{prefix}watermark"\n'
         + "".join(f'[sources.{s}]\ntopic = "{prefix}{s}"\n' for s in ("110", "12345", "grid", "sensor"))
     )
     run = CliRunner().invoke
@@ -89,7 +91,7 @@ def test_the_command(kafka: str, prefix: str, tmp_path: Path) -> None:
     assert done.exit_code == 0
     answer = msgspec.json.decode(done.stdout)
     assert answer["ok"]
-    assert [topic["partitions"] for topic in answer["topics"]] == [4, 4, 4, 4, 1, 1, 1]
+    assert [topic["partitions"] for topic in answer["topics"]] == [4, 4, 4, 4, 1, 1, 1, 1, 1]
 
 
 def test_nobody_there(prefix: str) -> None:
