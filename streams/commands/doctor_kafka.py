@@ -41,8 +41,9 @@ def kafka_checks(settings: Settings, now_ms: Callable[[], int], wait_s: float, p
             rights(settings, states),
         ]
         checks.append(stamps(states, now_ms()))
-        read = [*(source.topic for source in settings.sources.values() if source.topic), settings.kafka.log_topic]
-        found, counted = tried("lag", say("consumer group", "消费组"), lambda: lags(settings, read))
+        # what the group reads and commits: of other topics everything would seem to wait
+        own = [*(s.topic for s in settings.sources.values() if s.topic), settings.kafka.log_topic]
+        found, counted = tried("lag", say("consumer group", "消费组"), lambda: lags(settings, own))
         checks.append(found if counted is None else group_lag(settings, counted))
     if probe:
         topic = f"{settings.kafka.group}.doctor"

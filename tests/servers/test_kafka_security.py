@@ -164,8 +164,21 @@ def test_each_role_works_with_its_own_rights_and_nothing_is_lost(kafka: Secured,
     assert set(stored_ids.signal_id) == set(found.frame.id) and len(stored_ids) == len(found.frame)
     bad = {(row.topic, row.partition, row.offset): row.reason for row in refused.itertuples(index=False)}
     assert bad == found.bad and len(bad) > 10
-    act(city, kafka, REPLAY)
     live = city.digest()
+    act(city, kafka, CITY)
+    shown = json.loads(city.ok("state", "show", "--json"))
+    assert shown["newest"] and shown["snapshots"][-1]["next_offset"] == shown["log"]["end"] > 0
+    rights = {check["id"]: check for check in json.loads(city.run("doctor", "--json").stdout)["checks"]}
+    assert rights["kafka_rights"]["level"] == "warning" and rights["retention"]["level"] == "ok"
+    assert rights["lag"]["level"] == "ok"
+    city.ok("state", "rebuild")
+    assert city.digest() == live
+    act(city, kafka, INTAKE)
+    assert f"READ topic {NAME}.log, READ topic {NAME}.state" in refusal(city, "state", "rebuild")
+    assert f"WRITE topic {NAME}.raw.110" in refusal(city, "rejected", "redrive")
+    act(city, kafka, PRODUCER)
+    assert json.loads(city.ok("rejected", "redrive", "--json"))["letters"] > 10
+    act(city, kafka, REPLAY)
     summary = json.loads(city.ok("replay", "run", "--kafka", "--json"))
     assert (summary["read"], summary["signals"]) == (found.read, len(found.frame))
     summary = json.loads(city.ok("replay", "run", "--kafka", "--log", "--json"))
