@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import chdb_process
-from tests.servers.deployment import RATE, City, Worker, wait
+from tests.servers.deployment import DAY5, RATE, City, Worker, wait
 from tests.servers.recounted import hold, recount
 
 pytestmark = pytest.mark.servers
@@ -53,6 +53,8 @@ def test_killed_again_and_again(new_city: NewCity) -> None:
         worker.kill()
     worker = city.start()
     city.wait_stored(worker)
+    city.tell_time(DAY5)
+    city.wait_stored(worker)
     worker.wait_ready()
     assert worker.stop() == 0
     check(city)
@@ -75,6 +77,8 @@ def test_workers_come_and_go(new_city: NewCity) -> None:
         assert helper.stop() == 0, helper.said
         reach(city, 2.7, second)
         first.kill()
+    city.wait_stored(second)
+    city.tell_time(DAY5)
     city.wait_stored(second)
     assert second.stop() == 0, second.said
     check(city)
@@ -101,6 +105,8 @@ def test_the_database_stops_for_a_while(new_city: NewCity, tmp_path: Path) -> No
             assert worker.stop() == 0, worker.said
             database = chdb_process.start(tmp_path / "data", port)
             worker = city.start()
+        city.wait_stored(worker)
+        city.tell_time(DAY5)
         city.wait_stored(worker)
         assert worker.get("/readyz") == (200, "ready\n")
         assert worker.stop() == 0
