@@ -44,6 +44,7 @@ from streams.live_intake import IntakeWorker
 from streams.live_state import Snapshots
 from streams.live_store import Health, Outbox, Store, until_answered
 from streams.live_watch import Watch
+from streams.state_topic import read
 
 #: records of a batch of a raw partition
 INTAKE_RECORDS = 4000
@@ -137,7 +138,7 @@ def build_app(
 
         app.timer(ALIGN_S)(align)
     if "city" in stages:
-        snapshots = Snapshots(assembly, send, now)
+        snapshots = Snapshots(assembly, send, lambda: read(kafka), health, now)
         city = CityWorker(assembly, store, outbox, snapshots, watch, now)
         app.agent(batch_topic(app, kafka.log_topic), name="city")(city.run)
         app.task(snapshots.run)

@@ -1,9 +1,4 @@
-"""The intake stage of a live worker: batches of raw partitions in, envelopes on the log, dead letters in the store.
-
-A partition that runs ahead of the city is held back: catching up after an outage then neither fills the memory of
-`order` nor makes anything late. How far a partition is, is told by the median of its last batch: a wrong clock holds
-nothing. One whose time is the present is never ahead, whatever the city's watermark waits for.
-"""
+"""The intake stage of a live worker: batches of raw partitions in, dead letters made safe, envelopes on the log."""
 
 from __future__ import annotations
 
@@ -21,6 +16,7 @@ from streams.batches import TP, Consumer, RecordBatch, taken
 from streams.envelopes import messages
 from streams.kafka_range import TICK_KEY
 from streams.letters import Letters
+from streams.live_align import Alignment
 from streams.live_store import Outbox, Store
 from streams.live_watch import Watch
 from streams.pipeline import heartbeat
@@ -44,7 +40,7 @@ class IntakeWorker:
         self._share = BadShare(settings.intake.max_bad_share, settings.intake.bad_window)
         self._reached_ms: dict[TP, int] = {}
         self._last_ms: dict[TP, int] = {}
-        self._ahead_ms = settings.live.ahead_min * MINUTE_MS
+        self._alignment = Alignment(settings.live.ahead_min * MINUTE_MS)
         #: event time that the middle of a partition's last batch had
         self._middle_ms: dict[TP, int] = {}
 
@@ -86,14 +82,11 @@ class IntakeWorker:
         await asyncio.sleep(0)
 
     async def align(self, consumer: Consumer, watermark_ms: int) -> None:
-        """Hold back the partitions that are too far ahead of the city, let those go on that no longer are.
-
-        `watermark_ms` 0: not known (the city has not begun); nothing is held.
-        """
+        """Hold back the partitions that run ahead of the city, let those go on that no longer do."""
         mine = {tp for tp in consumer.assignment() if tp.topic in self._sources}
-        limit = watermark_ms + self._ahead_ms
-        now = self._now()
-        ahead = {tp for tp in mine if watermark_ms and limit < min(self._middle_ms.get(tp, 0), now)}
+        # what another worker reads meanwhile may come back from an earlier offset
+        self._middle_ms = {tp: middle for tp, middle in self._middle_ms.items() if tp in mine}
+        ahead = self._alignment.ahead(self._middle_ms, watermark_ms, self._now())
         held = consumer.held
         if ahead - held:
             consumer.hold(ahead - held)

@@ -14,12 +14,15 @@ from time import monotonic
 
 from streams import logs, metrics
 from streams.assemble import Assembly
+from streams.live_store import Health, until_answered
 from streams.pipeline import CityState
 from streams.snapshots import freeze, restore, rules_of
-from streams.state_topic import Edition, Message, read
+from streams.state_topic import Edition, Kept, Message
 
 #: send(topic, key, value): returns when the broker has it
 Send = Callable[[str, bytes, bytes | None], Awaitable[None]]
+#: what the topic holds now; blocks; raises Unreachable
+Read = Callable[[], Kept]
 
 
 class Frozen:
@@ -33,8 +36,9 @@ class Frozen:
 class Snapshots:
     """Takes and loads them for one city. `now` is the wall clock, ms UTC."""
 
-    def __init__(self, assembly: Assembly, send: Send, now: Callable[[], int]) -> None:
+    def __init__(self, assembly: Assembly, send: Send, read: Read, health: Health, now: Callable[[], int]) -> None:
         self._assembly, self._send, self._now = assembly, send, now
+        self._read, self._health = read, health
         self._kafka, self._interval_s = assembly.settings.kafka, assembly.settings.live.snapshot_s
         self._rules = rules_of(assembly.settings, assembly.grids.layers, assembly.versions)
         self._edition: Edition | None = None
@@ -59,7 +63,7 @@ class Snapshots:
         self._others = True
         if next_offset and committed <= next_offset:
             return None
-        kept = await asyncio.to_thread(read, self._kafka)
+        kept = await self._kept()
         name = kept.newest()
         if not name or kept.manifests[name].next_offset <= next_offset:
             return None
@@ -120,9 +124,17 @@ class Snapshots:
         metrics.SNAPSHOT_BYTES.set(manifest.bytes)
         await self._remove(edition.replaced(manifest))
         if self._others:
-            kept = await asyncio.to_thread(read, self._kafka)
-            await self._remove(edition.older(kept, manifest))
+            await self._remove(edition.older(await self._kept(), manifest))
             self._others = False
+
+    async def _kept(self) -> Kept:
+        found: list[Kept] = []
+
+        async def look() -> None:
+            found.append(await asyncio.to_thread(self._read))
+
+        await until_answered(look, "broker", self._health)
+        return found[0]
 
     async def _remove(self, tombstones: Iterable[Message]) -> None:
         for key, _ in tombstones:

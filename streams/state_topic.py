@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
@@ -70,8 +70,7 @@ class Edition:
             theirs = kept.manifests.get(name)
             newer = manifest is not None and theirs is not None and theirs.next_offset > manifest.next_offset
             if name != self.name and not newer:
-                # its manifest first: what is being removed must not look complete
-                yield from ((key, None) for key in sorted(keys, key=lambda key: not key.endswith(b"/" + MANIFEST)))
+                yield from ((key, None) for key in sorted(keys))
 
     def _key(self, name: bytes) -> bytes:
         return self.name.encode() + b"/" + name
@@ -83,6 +82,26 @@ class Kept(Struct):
     editions: dict[str, set[bytes]] = {}
     manifests: dict[str, Manifest] = {}
     values: dict[bytes, bytes] = {}
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """The topic's next record; None removes what stood under the key."""
+        name, _, chunk = key.partition(b"/")
+        edition = name.decode(errors="replace")
+        self.values.pop(key, None)
+        if chunk == MANIFEST:
+            self.manifests.pop(edition, None)
+        keys = self.editions.setdefault(edition, set())
+        if value is None:
+            keys.discard(key)
+            if not keys:
+                del self.editions[edition]
+            return
+        keys.add(key)
+        if chunk != MANIFEST:
+            self.values[key] = value
+            return
+        with suppress(msgspec.DecodeError):  # not ours to read; removed with the first snapshot of this version
+            self.manifests[edition] = msgspec.msgpack.decode(value, type=Manifest)
 
     def complete(self, name: str) -> bool:
         """Whether the edition's newest snapshot is all there."""
@@ -104,23 +123,7 @@ def read(kafka: Kafka) -> Kept:
     kept, topic = Kept(), kafka.state_topic
     with kafka_errors(kafka, f"reading {topic}"), closing(consumer(kafka, max_poll_records=2000)) as source:
         for key, value in _records(source, TopicPartition(topic, 0)):
-            name, _, chunk = key.partition(b"/")
-            edition = name.decode(errors="replace")
-            if value is None:
-                kept.values.pop(key, None)
-                kept.editions.get(edition, set()).discard(key)
-                if chunk == MANIFEST:
-                    kept.manifests.pop(edition, None)
-                continue
-            kept.editions.setdefault(edition, set()).add(key)
-            if chunk == MANIFEST:
-                try:
-                    kept.manifests[edition] = msgspec.msgpack.decode(value, type=Manifest)
-                except msgspec.DecodeError:  # not ours to read; removed with the first snapshot of this version
-                    continue
-            else:
-                kept.values[key] = value
-    kept.editions = {name: keys for name, keys in kept.editions.items() if keys}
+            kept.take(key, value)
     return kept
 
 

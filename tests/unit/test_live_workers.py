@@ -29,6 +29,7 @@ from streams.live_watch import Watch
 from streams.metrics import REGISTRY
 from streams.pipeline import heartbeat
 from streams.settings import Kafka, Settings, Source
+from streams.state_topic import Kept
 from tests.build import DAY0, signal
 from tests.build import envelopes as build
 
@@ -75,7 +76,7 @@ class Bench:
         watch = Watch(Health(), stuck_s=60)
         self.intake = IntakeWorker(self.assembly, self.store, self.outbox, watch, lambda: NOW)
         self.state: list[tuple[bytes, bytes | None]] = []
-        snapshots = Snapshots(self.assembly, self._send, lambda: NOW)
+        snapshots = Snapshots(self.assembly, self._send, Kept, Health(), lambda: NOW)
         self.city = CityWorker(self.assembly, self.store, self.outbox, snapshots, watch, lambda: NOW)
 
     async def _publish(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
