@@ -83,8 +83,10 @@ def _stopped(*_: object) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether the record is not about an error that ends the command, which then says it in the user's words."""
-    return not (record.exc_info and isinstance(record.exc_info[1], QuanyuError))
+    """Whether the record is neither about an error that ends the command, which then says it in the user's words, nor
+    about a thread of Faust's that had ended before it was told to (a race on the way out, with nothing to be done)."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, QuanyuError) and str(error) != "Event loop is closed"
 
 
 def _hush(level: str) -> None:
