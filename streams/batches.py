@@ -41,6 +41,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Timer
@@ -48,6 +49,7 @@ from time import monotonic
 from typing import Any, ClassVar, cast
 
 import faust
+from aiokafka.errors import KafkaTimeoutError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -129,6 +131,17 @@ class RecordsSchema(faust.Schema[Any, Any]):
     def loads_value(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
         """The RecordBatch."""
         return message.value
+
+
+class App(faust.App):
+    """Ends for sure when anything in it has crashed: Faust can hang on the way out, above all without its brokers."""
+
+    async def crash(self, reason: BaseException) -> None:
+        """Called with what an agent, a task, a timer or a part of Faust raised."""
+        on_crash = cast("Transport", self.transport).on_crash
+        if on_crash is not None and not self.should_stop:
+            on_crash(reason)
+        await super().crash(reason)
 
 
 class Consumer(driver.Consumer):
@@ -258,10 +271,19 @@ class Consumer(driver.Consumer):
 
     async def on_task_error(self, exc: BaseException) -> None:
         """An agent's body raised: end the app. What was acked before is still committed on the way out."""
-        on_crash = cast("Transport", self.transport).on_crash
-        if on_crash is not None:
-            on_crash(exc)
         await self.app.crash(exc)
+
+    async def earliest_offsets(self, *partitions: TP) -> Any:
+        """The first offsets that are kept."""
+        return await _answered(partial(super().earliest_offsets, *partitions))
+
+    async def highwaters(self, *partitions: TP) -> Any:
+        """The offsets behind the last records."""
+        return await _answered(partial(super().highwaters, *partitions))
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Go on from these offsets."""
+        await _answered(partial(super().seek_wait, partitions))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Faust waits here for what is being worked on and commits it; then the partitions are forgotten."""
@@ -299,6 +321,15 @@ class Consumer(driver.Consumer):
                     f"{tp.topic}/{tp.partition}：快照应从偏移量 {offset} 继续，但主题只保留 {low}..{high}；"
                     f"请恢复范围内的快照，或通过回放重建状态",
                 )
+
+
+async def _answered(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """What the brokers say, however long they are gone: their client gives up after `broker_request_timeout`."""
+    while True:
+        try:
+            return await ask()
+        except (KafkaTimeoutError, TimeoutError):
+            continue
 
 
 class Transport(driver.Transport):
@@ -363,7 +394,7 @@ def batch_app(
     """
     scheduler = type("Scheduler", (BatchScheduler,), {"max_batch": max_batch})
     brokers = ["kafka://" + server.strip() for server in servers.split(",")]
-    app = faust.App(group, broker=brokers, ConsumerScheduler=scheduler, **{**SETTINGS, **settings})
+    app = App(group, broker=brokers, ConsumerScheduler=scheduler, **{**SETTINGS, **settings})
     transport = Transport(app.conf.broker_consumer, app)
     transport.start_offsets, transport.finish_s = start_offsets, finish_s
     app.transport = transport

@@ -20,12 +20,13 @@ Rules (see `batches.py` for how they are kept below this file):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import faust
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
+    IllegalStateError,
     KafkaError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
@@ -44,6 +45,7 @@ from streams.live_intake import IntakeWorker
 from streams.live_state import Snapshots
 from streams.live_store import Health, Outbox, Store, until_answered
 from streams.live_watch import Watch
+from streams.settings import Kafka
 from streams.state_topic import read
 
 #: records of a batch of a raw partition
@@ -54,6 +56,10 @@ SESSION_S = 10.0
 FINISH_S = 6.0
 #: the city's watermark is told, and looked at, this often, seconds
 ALIGN_S = 1.0
+#: brokers are asked for a sign of life this often: who only waits for records does not notice that they are gone
+PULSE_S = 5.0
+#: after so long without an answer a message is sent again, seconds
+PRODUCE_S = 30.0
 #: what no repetition mends
 HOPELESS = (MessageSizeTooLargeError, TopicAuthorizationFailedError, GroupAuthorizationFailedError)
 WATERMARK_KEY = b"watermark"
@@ -89,6 +95,7 @@ def build_app(
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=SESSION_S / 4,
         producer_compression_type=None,
+        producer_request_timeout=PRODUCE_S,
         **credentials(kafka),
     )
 
@@ -105,12 +112,27 @@ def build_app(
                 cause = error.__cause__ or error
                 if isinstance(cause, HOPELESS):
                     raise refusal(cause, kafka, f"writing to {topic}") or error from error
-                raise Unreachable(
-                    f"Kafka at {kafka.servers} did not take a message for {topic} ({error})",
-                    f"Kafka（{kafka.servers}）没有接受发往 {topic} 的消息（{error}）",
-                ) from error
+                raise _unreachable(kafka, error) from error
 
         await until_answered(once, "broker", health)
+
+    def every(seconds: float, ask: Callable[[], Awaitable[None]]) -> None:
+        """Do something that asks the brokers again and again; in an outage the next time comes after it."""
+
+        async def once() -> None:
+            try:
+                await ask()
+            except IllegalStateError:
+                return  # a partition went to another worker meanwhile
+            except KafkaError as error:
+                raise _unreachable(kafka, error) from error
+
+        app.timer(seconds)(lambda: until_answered(once, "broker", health))
+
+    async def pulse() -> None:
+        consumer = cast("Consumer", app.consumer)
+        if mine := consumer.assignment():
+            await consumer.highwaters(*mine)
 
     async def publish(topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
         await send(topic, key, value, partition)
@@ -122,6 +144,7 @@ def build_app(
     outbox = Outbox(publish)
     app.task(store.run)
     app.task(outbox.run)
+    every(PULSE_S, pulse)
     if "intake" in stages:
         worker = IntakeWorker(assembly, store, outbox, watch, now)
         topics = [source.topic for source in assembly.settings.sources.values() if source.topic]
@@ -130,13 +153,13 @@ def build_app(
         async def beat() -> None:
             await worker.beat(cast("Consumer", app.consumer))
 
-        app.timer(kafka.heartbeat_s)(beat)
+        every(kafka.heartbeat_s, beat)
         reader = WatermarkReader(kafka)
 
         async def align() -> None:
             await worker.align(cast("Consumer", app.consumer), await reader.latest())
 
-        app.timer(ALIGN_S)(align)
+        every(ALIGN_S, align)
     if "city" in stages:
         snapshots = Snapshots(assembly, send, lambda: read(kafka), health, now)
         city = CityWorker(assembly, store, outbox, snapshots, watch, now)
@@ -152,7 +175,7 @@ def build_app(
             if watermark := city.news():
                 await send(kafka.watermark_topic, WATERMARK_KEY, b"%d" % watermark)
 
-        app.timer(ALIGN_S)(tell)
+        every(ALIGN_S, tell)
     return app
 
 
@@ -172,6 +195,12 @@ def run(assembly: Assembly, sink: Sink, now: Callable[[], int], stages: tuple[st
     if isinstance(app.crash_reason, BaseException):
         raise refusal(app.crash_reason, assembly.settings.kafka, "working") or app.crash_reason
     raise SystemExit(1)
+
+
+def _unreachable(kafka: Kafka, error: Exception) -> Unreachable:
+    return Unreachable(
+        f"Kafka at {kafka.servers} does not answer ({error})", f"Kafka（{kafka.servers}）没有响应（{error}）"
+    )
 
 
 def _close(sink: Sink) -> None:

@@ -22,6 +22,8 @@ from streams.runner import MAX_WAIT_S
 POLL_S = 0.2
 #: steps that wait for their turn
 DEPTH = 4
+#: a server that has not answered a call for so long is said to be waited for, seconds
+SILENT_S = 10.0
 
 Done = Callable[[], None]
 Step = Callable[[], Awaitable[None]]
@@ -34,35 +36,51 @@ class Publish(Protocol):
 
 
 class Health(Struct):
-    """What `/readyz` looks at: partitions are assigned, and the servers answer. `waiting`: server -> what it said."""
+    """What `/readyz` looks at: partitions are assigned, and the servers answer."""
 
     assigned: bool = False
-    waiting: dict[str, str] = {}
+    #: of each call that has to wait: its server, and what that said
+    waits: dict[object, tuple[str, str]] = {}
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """What each server that is waited for said."""
+        return dict(sorted(self.waits.values()))
 
     @property
     def unready(self) -> str:
         """Why the worker does not work; "" when it does."""
-        reasons = [f"waiting for {server}: {said}" for server, said in sorted(self.waiting.items())]
+        reasons = [f"waiting for {server}: {said}" for server, said in self.waiting.items()]
         return "; ".join(reasons or ([] if self.assigned else ["no partitions are assigned yet"]))
 
 
 async def until_answered(call: Callable[[], Awaitable[None]], server: str, health: Health) -> None:
-    """Call until it does not raise Unreachable, with growing waits: an outage is waited out in place."""
-    tries = 0
+    """Call until it does not raise Unreachable, with growing waits: an outage is waited out in place.
+
+    `health` says meanwhile what is waited for, also while a call just does not come back.
+    """
+    loop, me, tries = asyncio.get_running_loop(), object(), 0
+
+    def waiting(why: str) -> None:
+        if server not in health.waiting:
+            logs.get().warning(f"waiting for the {server}; nothing is lost", error=why)
+        health.waits[me] = server, why
+
     while True:
+        silent = loop.call_later(SILENT_S, waiting, f"no answer for {SILENT_S:.0f} s")
         try:
             await call()
             break
         except Unreachable as error:
             metrics.RETRIES.labels(server).inc()
-            if not tries:
-                logs.get().warning(f"waiting for the {server}; nothing is lost", error=error.en)
-            health.waiting[server] = error.en
-            await asyncio.sleep(min(error.retry_after_s * 2**tries, MAX_WAIT_S))
-            tries += 1
-    if tries:
-        health.waiting.pop(server, None)
-        logs.get().warning(f"the {server} answers again", tries=tries)
+            waiting(error.en)
+            wait = min(error.retry_after_s * 2**tries, MAX_WAIT_S)
+        finally:
+            silent.cancel()
+        await asyncio.sleep(wait)
+        tries += 1
+    if health.waits.pop(me, None) and server not in health.waiting:
+        logs.get().warning(f"the {server} answers again")
 
 
 class Store:

@@ -24,6 +24,19 @@ from streams.snapshots import rules_of
 from streams.state_topic import check_state
 
 STAGES = ("intake", "city")
+#: in what Kafka's clients say of a broker that is gone for a while
+TRIES_AGAIN = (
+    "NodeNotReadyError",
+    "KafkaConnectionError",
+    "CoordinatorNotAvailableError",
+    "NotCoordinator",
+    "RequestTimedOutError",
+    "Unable connect to node",
+    "Unable to update metadata",
+    "No node available",
+    "marking coordinator dead",
+    "socket disconnected",
+)
 
 
 @click.command("live")
@@ -84,9 +97,13 @@ def _stopped(*_: object) -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether the record is neither about an error that ends the command, which then says it in the user's words, nor
-    about a thread of Faust's that had ended before it was told to (a race on the way out, with nothing to be done)."""
+    about a thread of Faust's that had ended before it was told to (a race on the way out, with nothing to be done), nor
+    one of the hundred a second with which Kafka's clients tell that they try again (we say once that we wait)."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, QuanyuError) and str(error) != "Event loop is closed"
+    if isinstance(error, QuanyuError) or str(error) == "Event loop is closed":
+        return False
+    client = record.name.partition(".")[0] in ("aiokafka", "kafka")
+    return not (client and error is None and any(words in record.getMessage() for words in TRIES_AGAIN))
 
 
 def _hush(level: str) -> None:
