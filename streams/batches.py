@@ -164,6 +164,8 @@ class Consumer(driver.Consumer):
         self._held_in: dict[TP, int] = {}
         #: which assignment this is, and the last one whose positions were set; between the two nothing is known
         self._generation = self._sought = 0
+        #: whether the partitions are ours: not from their revocation until they are assigned
+        self._ours = False
         self._deliver = self.callback
         self.callback = self._track
 
@@ -288,12 +290,23 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Faust waits here for what is being worked on and commits it; then the partitions are forgotten."""
         self._generation += 1
+        self._ours = False
         await super().on_partitions_revoked(revoked)
         self._forget(revoked)
 
-    async def perform_seek(self) -> None:
-        """To the group's commit, then to where `start_offsets` says (on every assignment, maybe more than once)."""
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """What was sought before belongs to the assignment before."""
         self._generation += 1
+        self._ours = True
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """To the group's commit, then to where `start_offsets` says (on every assignment, maybe more than once).
+
+        Faust may also call it between a revocation and the next assignment: the positions found then are the old ones.
+        """
+        self._generation += 1
+        found = self._generation if self._ours else -1
         self._forget({*self._delivered, *self._next, *self._fetched})
         await super().perform_seek()
         assigned = frozenset(self.assignment())
@@ -306,7 +319,7 @@ class Consumer(driver.Consumer):
                 self._committed_offset[tp] = offset
         for tp in assigned:
             self._next[tp] = await self.position(tp) or 0
-        self._sought = self._generation
+        self._sought = found
 
     async def _check_kept(self, wanted: Mapping[TP, int]) -> None:
         """Refuse to start where the topic no longer (or not yet) reaches: Kafka would jump over the hole in silence."""

@@ -103,7 +103,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     if isinstance(error, QuanyuError) or str(error) == "Event loop is closed":
         return False
     client = record.name.partition(".")[0] in ("aiokafka", "kafka")
-    return not (client and error is None and any(words in record.getMessage() for words in TRIES_AGAIN))
+    return not client or not (isinstance(error, OSError) or any(said in record.getMessage() for said in TRIES_AGAIN))
 
 
 def _hush(level: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,12 +10,6 @@ import pytest
 from tests.faults.servers import Database, Servers
 from tests.servers.broker import Broker
 from tests.servers.deployment import City
-
-
-@pytest.fixture(scope="session")
-def long() -> bool:
-    """Whether this is the long form (`make soak`), with several times the faults."""
-    return os.environ.get("QUANYU_FAULTS") == "long"
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from msgspec import Struct
 
 from tests.faults.front import Front
@@ -14,6 +16,8 @@ from tests.servers.broker import Broker
 from tests.servers.deployment import DAY5, MEMORY, City, Worker, wait
 from tests.servers.recounted import check
 
+#: whether this is the long form (`make soak`), with several times the faults
+LONG = os.environ.get("QUANYU_FAULTS") == "long"
 #: what a city goes through in every run: 5 % doubled, 1 % broken, much corrected, late by minutes to days, and one
 #: partition an hour behind
 TROUBLE = ("--scenario", "rough", "--behind", "110/0=60")
@@ -88,6 +92,11 @@ def working(city: City) -> list[Worker]:
     ended = [w for w in city.workers if w.process.poll() not in (None, 0, -9)]
     assert not ended, ended[0].said
     return [w for w in city.workers if w.process.poll() is None]
+
+
+def rounds(long: int) -> pytest.MarkDecorator:
+    """Runs a test once, or so often in the long form; gives it the number of the round."""
+    return pytest.mark.parametrize("round", range(long if LONG else 1))
 
 
 def reach(city: City, records: int, seconds: float = 90) -> None:
