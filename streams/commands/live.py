@@ -30,6 +30,7 @@ TRIES_AGAIN = (
     "KafkaConnectionError",
     "CoordinatorNotAvailableError",
     "NotCoordinator",
+    "NotLeaderForPartitionError",
     "RequestTimedOutError",
     "Unable connect to node",
     "Unable to update metadata",

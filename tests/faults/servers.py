@@ -52,8 +52,8 @@ class Database:
 
     def end(self) -> None:
         """Both."""
-        self.front.end()
         self.stop()
+        self.front.end()
 
     def stop(self) -> None:
         """SIGTERM; nothing listens any more."""
@@ -91,7 +91,9 @@ def working(city: City) -> list[Worker]:
     """The workers that have not been stopped or killed; fails if one has ended by itself."""
     ended = [w for w in city.workers if w.process.poll() not in (None, 0, -9)]
     assert not ended, ended[0].said
-    return [w for w in city.workers if w.process.poll() is None]
+    still = [w for w in city.workers if w.process.poll() is None]
+    assert still
+    return still
 
 
 def rounds(long: int) -> pytest.MarkDecorator:
@@ -103,38 +105,40 @@ def reach(city: City, records: int, seconds: float = 90) -> None:
     """Until the group has taken in so many raw records."""
 
     def reached() -> bool:
-        assert working(city)
+        working(city)
         return city.committed(*city.raw) >= records
 
     wait(f"{records} records are taken in", reached, seconds)
 
 
-def unready(workers: list[Worker], why: str) -> None:
-    """Until one of the workers says that it waits for this; all live on meanwhile."""
+def unready(worker: Worker, why: str) -> None:
+    """Until the worker says that it waits for this; it lives on meanwhile."""
 
     def said() -> bool:
-        return any(status == 503 and why in text for status, text in (w.get("/readyz") for w in workers))
+        assert worker.process.poll() is None, worker.said
+        status, text = worker.get("/readyz")
+        return status == 503 and why in text
 
     wait(f"not ready: {why}", said)
-    assert all(w.get("/healthz") == (200, "ok\n") for w in workers)
+    assert worker.get("/healthz") == (200, "ok\n")
 
 
-def ready(workers: list[Worker]) -> None:
-    """Until all are ready again."""
-    wait("all are ready", lambda: all(w.get("/readyz") == (200, "ready\n") for w in workers))
+def ready(city: City) -> None:
+    """Until all workers are."""
+    wait("all are ready", lambda: all(w.get("/readyz") == (200, "ready\n") for w in working(city)))
 
 
 def finish(city: City) -> None:
     """Let the workers store everything, end them, and hold the result against a recount and an undisturbed replay."""
 
     def stored() -> bool:
-        assert working(city)
+        working(city)
         return city.left() == 0
 
     wait("all is stored", stored, 180)
     city.tell_time(DAY5)
     wait("all is stored", stored, 180)
-    ready(working(city))
+    ready(city)
     for worker in working(city):
         assert worker.stop() == 0, worker.said
     check(city)

@@ -1,4 +1,4 @@
-"""ClickHouse goes away, refuses, hangs or lies while live runs: the worker waits, says why, and nothing counts twice."""
+"""ClickHouse goes away, refuses, hangs or lies: the worker waits, says why, and nothing is counted twice."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def test_every_way_in_which_clickhouse_fails(round: int, servers: Servers, new_c
     with city.simulated(*TROUBLE, "--days", "3", "--rate", str(RATE // 2), "--pace", "6000x"):
         city.start("--stages", "intake")
         worker = city.start("--stages", "city")
-        ready(working(city))
+        ready(city)
         for fault, why in FAULTS.items():
             with suffering(servers.database, fault):
-                unready([worker], why)
+                unready(worker, why)
             done = city.committed(city.log)
             wait("goes on", lambda done=done: working(city) and city.committed(city.log) > done)  # type: ignore[misc]
             assert worker.get("/readyz") == (200, "ready\n")

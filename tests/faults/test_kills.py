@@ -59,7 +59,7 @@ def test_workers_join_leave_and_are_killed(round: int, new_city: NewCity, chance
 
     with city.simulated(*TROUBLE, "--rate", str(2 * RATE), *PACE):
         first = city.start()
-        ready([first])
+        ready(city)
         helper = city.start("--stages", "intake")
         pause(chance)
         second = city.start()
@@ -67,8 +67,8 @@ def test_workers_join_leave_and_are_killed(round: int, new_city: NewCity, chance
         leave(helper)
         pause(chance)
         leave(first)
-        third = city.start()
-        ready([third])
+        city.start()
+        ready(city)
         pause(chance)
         leave(second)
     finish(city)
