@@ -114,5 +114,11 @@ def _hush(level: str) -> None:
             handler.addFilter(_is_news)
         for name in ("faust", "mode", "aiokafka", "kafka", "streams.batches"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        for name in ("mode.timers", "aiokafka.consumer.group_coordinator", "kafka.net.selector"):
+        for name in (
+            "mode.timers",
+            "aiokafka.consumer.group_coordinator",
+            "kafka.net.selector",
+            "clickhouse_connect",
+            "urllib3",
+        ):
             logging.getLogger(name).setLevel(logging.ERROR)

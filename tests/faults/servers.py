@@ -111,16 +111,16 @@ def reach(city: City, records: int, seconds: float = 90) -> None:
     wait(f"{records} records are taken in", reached, seconds)
 
 
-def unready(worker: Worker, why: str) -> None:
-    """Until the worker says that it waits for this; it lives on meanwhile."""
+def unready(workers: list[Worker], why: str) -> None:
+    """Until one of the workers says that it waits for this; all live on meanwhile."""
 
     def said() -> bool:
-        assert worker.process.poll() is None, worker.said
-        status, text = worker.get("/readyz")
-        return status == 503 and why in text
+        for worker in workers:
+            assert worker.process.poll() is None, worker.said
+        return any(status == 503 and why in text for status, text in (w.get("/readyz") for w in workers))
 
     wait(f"not ready: {why}", said)
-    assert worker.get("/healthz") == (200, "ok\n")
+    assert all(w.get("/healthz") == (200, "ok\n") for w in workers)
 
 
 def ready(city: City) -> None:

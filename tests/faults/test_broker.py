@@ -24,7 +24,7 @@ def test_the_broker_goes_away_and_comes_back(
     getattr(servers.broker, how)()
     try:
         for worker in workers:
-            unready(worker, "waiting for broker")
+            unready([worker], "waiting for broker")
     finally:
         servers.broker.start()
     ready(city)

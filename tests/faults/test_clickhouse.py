@@ -45,13 +45,12 @@ def test_every_way_in_which_clickhouse_fails(round: int, servers: Servers, new_c
     """One after the other, in one city."""
     city = new_city(f"clickhouse-{round}")
     with city.simulated(*TROUBLE, "--days", "3", "--rate", str(RATE // 2), "--pace", "6000x"):
-        city.start("--stages", "intake")
-        worker = city.start("--stages", "city")
+        workers = [city.start("--stages", stage) for stage in ("intake", "city")]
         ready(city)
         for fault, why in FAULTS.items():
             with suffering(servers.database, fault):
-                unready(worker, why)
+                unready(workers, why)
             done = city.committed(city.log)
             wait("goes on", lambda done=done: working(city) and city.committed(city.log) > done)  # type: ignore[misc]
-            assert worker.get("/readyz") == (200, "ready\n")
+            ready(city)
     finish(city)
