@@ -48,9 +48,11 @@ bench: install-dev
 	$(BIN)/python -m bench.replay
 	$(BIN)/python -m bench.live
 
-# Long runs: ten times the events in the same memory.
+# Long runs: ten times the events in the same memory; faults over and over (an hour).
 soak: install-dev
+	$(MAKE) -C tests/servers kafka
 	$(BIN)/python -m bench.replay --memory
+	QUANYU_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 # The reference pages and the JSON Schemas, made of the code.
 docs: install-dev

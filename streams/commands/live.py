@@ -117,6 +117,7 @@ def _hush(level: str) -> None:
         for name in (
             "mode.timers",
             "aiokafka.consumer.group_coordinator",
+            "kafka.admin",
             "kafka.net.selector",
             "clickhouse_connect",
             "urllib3",
