@@ -31,6 +31,9 @@ NEWS = (
     "the broker answers again",
 )
 
+#: beyond the deadline that a worker sets itself, and then ends with 1
+STOP_S = 30.0
+
 
 class Database:
     """ClickHouse's engine as a process, behind a proxy."""
@@ -140,7 +143,7 @@ def finish(city: City) -> None:
     wait("all is stored", stored, 180)
     ready(city)
     for worker in working(city):
-        assert worker.stop() == 0, worker.said
+        assert worker.stop(STOP_S) == 0, worker.said
     check(city)
     for worker in city.workers:
         quiet(worker)

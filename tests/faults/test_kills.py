@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.servers import TROUBLE, finish, ready, rounds
+from tests.faults.servers import STOP_S, TROUBLE, finish, ready, rounds
 from tests.servers.deployment import RATE, City, Worker
 
 pytestmark = pytest.mark.servers
@@ -55,7 +55,7 @@ def test_workers_join_leave_and_are_killed(round: int, new_city: NewCity, chance
         if chance.random() < 0.5:
             worker.kill()
         else:
-            assert worker.stop() == 0, worker.said
+            assert worker.stop(STOP_S) == 0, worker.said
 
     with city.simulated(*TROUBLE, "--rate", str(2 * RATE), *PACE):
         first = city.start()
