@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.servers import STOP_S, TROUBLE, finish, ready, rounds
+from tests.faults.front import HANG
+from tests.faults.servers import STOP_S, TROUBLE, Servers, finish, ready, rounds
 from tests.servers.deployment import RATE, City, Worker
 
 pytestmark = pytest.mark.servers
@@ -34,15 +35,24 @@ def pause(chance: random.Random) -> None:
 
 
 @rounds(long=10)
-def test_a_stage_is_killed_ten_times(round: int, new_city: NewCity, chance: random.Random) -> None:
+def test_a_stage_is_killed_ten_times(round: int, servers: Servers, new_city: NewCity, chance: random.Random) -> None:
+    """Every third time both are, with work in hand that they cannot finish: ClickHouse hangs."""
     city = new_city(f"kills-{round}")
     with city.simulated(*TROUBLE, "--rate", str(2 * RATE), *PACE):
         running = {stage: city.start("--stages", stage) for stage in ("intake", "city")}
-        for _ in range(10):
-            pause(chance)
-            stage = chance.choice(list(running))
-            running[stage].kill()
-            running[stage] = city.start("--stages", stage)
+        for number in range(10):
+            if number % 3:
+                pause(chance)
+                lost = [chance.choice(list(running))]
+                running[lost[0]].kill()
+            else:
+                ready(city)
+                lost = list(running)
+                with servers.database.front.failing(HANG):
+                    pause(chance)
+                    for worker in running.values():
+                        worker.kill()
+            running |= {stage: city.start("--stages", stage) for stage in lost}
     finish(city)
 
 
