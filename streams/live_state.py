@@ -47,7 +47,8 @@ class Snapshots:
         self._due = monotonic() + self._interval_s
         self._made_ms = now()
         self._offset = 0
-        metrics.SNAPSHOT_AGE.set_function(self._age_s)
+        self._city = assembly.settings.city.name
+        metrics.SNAPSHOT_AGE.labels(self._city).set_function(self._age_s)
 
     def released(self) -> None:
         """The log is another worker's: nothing is to be saved here."""
@@ -86,7 +87,7 @@ class Snapshots:
             return None
         began = monotonic()
         frozen = Frozen(freeze(state), next_offset)
-        metrics.SNAPSHOT_PAUSE.observe(monotonic() - began)
+        metrics.SNAPSHOT_PAUSE.labels(self._city).observe(monotonic() - began)
         self._due = monotonic() + self._interval_s
         self._offset = next_offset
         self._waiting.put_nowait(frozen)
@@ -120,8 +121,8 @@ class Snapshots:
         manifest, last = edition.manifest(frozen.next_offset, frozen.state.order.watermark_ms, self._now())
         await self._send(topic, *last)
         self._made_ms = manifest.made_at_ms
-        metrics.SNAPSHOT_SECONDS.observe(monotonic() - began)
-        metrics.SNAPSHOT_BYTES.set(manifest.bytes)
+        metrics.SNAPSHOT_SECONDS.labels(self._city).observe(monotonic() - began)
+        metrics.SNAPSHOT_BYTES.labels(self._city).set(manifest.bytes)
         await self._remove(edition.replaced(manifest))
         if self._others:
             await self._remove(edition.older(await self._kept(), manifest))

@@ -34,21 +34,29 @@ class Publish(Protocol):
 
 
 class Health(Struct):
-    """What `/readyz` looks at: partitions are assigned, and the servers answer. `waiting`: server -> what it said."""
+    """What `/readyz` looks at: partitions are assigned, and the servers answer.
+
+    `waiting`: server -> what it said; `stopped`: city -> why nothing of it is taken in.
+    """
 
     assigned: bool = False
     waiting: dict[str, str] = {}
+    stopped: dict[str, str] = {}
 
     @property
     def unready(self) -> str:
         """Why the worker does not work; "" when it does."""
         reasons = [f"waiting for {server}: {said}" for server, said in sorted(self.waiting.items())]
+        reasons += [f"{city} has stopped: {why}" for city, why in sorted(self.stopped.items())]
         return "; ".join(reasons or ([] if self.assigned else ["no partitions are assigned yet"]))
 
 
-async def until_answered(call: Callable[[], Awaitable[None]], server: str, health: Health) -> None:
-    """Call until it does not raise Unreachable, with growing waits: an outage is waited out in place."""
-    tries = 0
+async def until_answered(call: Callable[[], Awaitable[None]], server: str, health: Health, city: str = "") -> None:
+    """Call until it does not raise Unreachable, with growing waits: an outage is waited out in place.
+
+    `city`: whose server it is, where cities have their own.
+    """
+    tries, named = 0, f"{server} of {city}" if city else server
     while True:
         try:
             await call()
@@ -56,20 +64,20 @@ async def until_answered(call: Callable[[], Awaitable[None]], server: str, healt
         except Unreachable as error:
             metrics.RETRIES.labels(server).inc()
             if not tries:
-                logs.get().warning(f"waiting for the {server}; nothing is lost", error=error.en)
-            health.waiting[server] = error.en
+                logs.get().warning(f"waiting for the {named}; nothing is lost", error=error.en)
+            health.waiting[named] = error.en
             await asyncio.sleep(min(error.retry_after_s * 2**tries, MAX_WAIT_S))
             tries += 1
     if tries:
-        health.waiting.pop(server, None)
-        logs.get().warning(f"the {server} answers again", tries=tries)
+        health.waiting.pop(named, None)
+        logs.get().warning(f"the {named} answers again", tries=tries)
 
 
 class Store:
     """The sink for asyncio: one call at a time, in a thread, waiting out an outage in place."""
 
-    def __init__(self, sink: Sink, health: Health) -> None:
-        self._sink, self._health = sink, health
+    def __init__(self, sink: Sink, health: Health, city: str = "") -> None:
+        self._sink, self._health, self._city = sink, health, city
         self._queue: asyncio.Queue[tuple[Rows, Done | None]] = asyncio.Queue(DEPTH)
         self._undone: list[Done] = []
 
@@ -95,20 +103,23 @@ class Store:
                     done()
 
     async def _waited(self, call: Callable[[], None]) -> None:
-        await until_answered(lambda: asyncio.to_thread(call), "database", self._health)
+        await until_answered(lambda: asyncio.to_thread(call), "database", self._health, self._city)
 
 
 class Outbox:
-    """Messages to the log and its neighbours, one after the other: one that failed is never overtaken."""
+    """Messages to the log and its neighbours, one after the other: one that failed is never overtaken.
 
-    def __init__(self, publish: Publish) -> None:
-        self.publish = publish
+    `partition`: the city's, of each of these topics.
+    """
+
+    def __init__(self, publish: Publish, partition: int = 0) -> None:
+        self.publish, self.partition = publish, partition
         self._queue: asyncio.Queue[tuple[str, Sequence[bytes], Step | None, Step | None]] = asyncio.Queue(DEPTH)
 
     async def put(
         self, topic: str, values: Sequence[bytes], then: Step | None = None, first: Step | None = None
     ) -> None:
-        """Hand over messages for partition 0 of a topic; `then` runs when the broker has them all.
+        """Hand over messages for a topic; `then` runs when the broker has them all.
 
         `first` is waited for before any of them is sent, and so before what was handed over later.
         """
@@ -121,6 +132,6 @@ class Outbox:
             if first is not None:
                 await first()
             for value in values:
-                await self.publish(topic, 0, value)
+                await self.publish(topic, self.partition, value)
             if then is not None:
                 await then()
