@@ -7,6 +7,7 @@ from `make -C tests/servers kafka`), with topics, tables and the grids of a simu
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,7 @@ from streams.simulator.city import make_city
 from streams.simulator.layers import write_layers
 from tests.servers import chdb_process
 from tests.servers.broker import broker
-from tests.servers.deployment import City
+from tests.servers.deployment import City, Worker
 
 T = TypeVar("T")
 
@@ -81,6 +82,12 @@ def cpu_s(pid: int) -> float:
 def rss_mb(pid: int) -> float:
     """Memory of a running process that lies in RAM, MB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MB
+
+
+def metrics_of(worker: Worker) -> dict[str, float]:
+    """What the worker's endpoint says, by name and labels."""
+    lines = re.findall(r"^([^#\s]+) (\S+)$", worker.get("/metrics")[1], re.M)
+    return {name: float(value) for name, value in lines}
 
 
 def evenly(items: Iterable[T], rate: float, seconds: float) -> Iterator[T]:

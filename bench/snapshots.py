@@ -19,14 +19,14 @@ from statistics import mean
 
 from msgspec import Struct
 
-from bench.deployment import START_MS, Deployment, cpu_s, deployed, rss_mb
+from bench.deployment import START_MS, Deployment, cpu_s, deployed, metrics_of, rss_mb
 from bench.past import DAYS, Past, fold, save
 from bench.report import Report
 from streams.envelopes import messages
 from streams.kafka import producing
 from streams.settings import Live
 from streams.windows import DAY_MS
-from tests.servers.deployment import City, Worker, wait
+from tests.servers.deployment import City, wait
 
 #: a snapshot every so many seconds is none
 NEVER = 1_000_000.0
@@ -73,7 +73,7 @@ def run(city: City, signals: int, interval_s: float) -> Run:
     seconds = time.perf_counter() - began
     spent = cpu_s(worker.process.pid) - cpu
     share = (end - first) / (end - max(before, 1))
-    found = metrics(worker)
+    found = metrics_of(worker)
     memory = rss_mb(worker.process.pid)
     worker.stop(60)
     pauses = int(found["quanyu_snapshot_pause_seconds_count"])
@@ -87,12 +87,6 @@ def run(city: City, signals: int, interval_s: float) -> Run:
         worst(found, "quanyu_snapshot_pause_seconds", pauses),
         memory,
     )
-
-
-def metrics(worker: Worker) -> dict[str, float]:
-    """What the worker's endpoint says, by name and labels."""
-    lines = re.findall(r"^([^#\s]+) (\S+)$", worker.get("/metrics")[1], re.M)
-    return {name: float(value) for name, value in lines}
 
 
 def worst(found: dict[str, float], histogram: str, count: int) -> float:
