@@ -3,7 +3,8 @@
 Measured from the outside, through a real broker, the real live worker and a real insert: a record is stamped with this
 moment, handed to Kafka, and looked for in ClickHouse. Of one record in ten its row is asked for by its id, every 0.1
 seconds; the latency is the time from before the record was handed over until after the answer that held its row, so it
-is never shown shorter than it was. The first seconds, in which the worker has just started, are left out.
+is never shown shorter than it was. The first seconds, in which the worker has just started, are left out, and so are
+the last ones, whose moments are over only when idle partitions tell the time.
 
 A city waits `lateness_s` for signals that come late before it lets those of a moment go on, by choice: 120 s for 110,
 300 s for grid and sensor. That is no property of the machine, so here it is `--lateness` 0: what is measured is what
@@ -36,7 +37,7 @@ SAMPLE = 10
 POLL_S = 0.1
 #: what is not there after so long is missing
 LONGEST_S = 60.0
-WARM_S = 10.0
+WARM_S = COOL_S = 10.0
 
 
 class Looking:
@@ -88,14 +89,14 @@ class Looking:
 
 
 def send(deployment: Deployment, looking: Looking, rate: float, seconds: float) -> tuple[int, float]:
-    """Hand over records at the rate; how many, and the seconds it took."""
+    """Hand over records at the rate, for `COOL_S` longer than they are looked for; how many, and in which time."""
     settings, sent, began = deployment.settings, 0, time.monotonic()
     with producing(settings.kafka) as hand_over:
         made = records(deployment.made, lambda: time.time_ns() // 1_000_000)
-        for record in evenly(made, rate, seconds):
+        for record in evenly(made, rate, seconds + COOL_S):
             source = settings.sources[record.source]
-            if sent % SAMPLE == 0:
-                looking.handed(record.signal_id, record.at_ms, time.monotonic())
+            if sent % SAMPLE == 0 and (moment := time.monotonic()) < began + seconds:
+                looking.handed(record.signal_id, record.at_ms, moment)
             partition = crc32(record.key) % source.partitions
             hand_over(source.topic, record.value, record.key, partition, record.at_ms)
             sent += 1

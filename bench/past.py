@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from math import ceil
 
 import msgspec
 from msgspec import Struct
@@ -61,7 +62,7 @@ class Past:
         """The envelopes of the next quarter of an hour: of every origin its signals, and that it has ended."""
         self.at_ms += PANE_MS
         first = self._next
-        self._next = max(first, int((self.at_ms - self._start_ms) * self._a_day / DAY_MS))
+        self._next = ceil((self.at_ms - self._start_ms) * self._a_day / DAY_MS)
         envelopes = []
         for turn, (source, topic, partition) in enumerate(self._origins):
             offsets = [n for n in range(first, self._next) if n % len(self._origins) == turn]

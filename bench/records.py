@@ -1,7 +1,7 @@
 """Records of the four sources that are stamped with the moment in which they are made, for benches against the clock.
 
-The simulator's reports are taken as they are, in their vendors' formats; only the number and the times of each are
-written anew, to the millisecond, as a source with a good clock would.
+The simulator's reports of one day are taken as they are, in their vendors' formats, in an order that mixes day and
+night; only the number and the times of each are written anew, to the millisecond, as a source with a good clock would.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import islice
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from streams.simulator.city import City
 from streams.simulator.scenarios import scenario
 from streams.simulator.simulation import simulate
 
-#: different reports before they begin again
+#: different reports, about, before they begin again
 REPORTS = 20_000
 #: source -> field of the record id, fields of times
 FIELDS = {
@@ -44,8 +44,9 @@ class Record(Struct):
 
 def records(city: City, now_ms: Callable[[], int]) -> Iterator[Record]:
     """New records for ever; each is stamped when it is asked for."""
-    reports = (e for e in simulate(city, scenario("city"), 1, 2, 10 * REPORTS, START_MS) if e.kind == "report")
-    drawn = [(report.source, json.loads(report.record)) for report in islice(reports, REPORTS)]
+    reports = (e for e in simulate(city, scenario("city"), 1, 1, REPORTS, START_MS) if e.kind == "report")
+    drawn = [(report.source, json.loads(report.record)) for report in reports]
+    Random(1).shuffle(drawn)
     number = 0
     while True:
         for source, fields in drawn:
