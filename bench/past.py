@@ -19,6 +19,7 @@ from schemas import Envelope, Located, Signal
 from streams.assemble import Assembly, assemble, topic_origins
 from streams.kafka import producing
 from streams.pipeline import CityState, heartbeat
+from streams.runner import quiet_gc
 from streams.settings import Settings
 from streams.simulator.city import City
 from streams.snapshots import freeze, rules_of
@@ -106,7 +107,8 @@ class Past:
 
 
 def fold(deployment: Deployment, places: int, end_ms: int) -> tuple[Past, CityState, Assembly]:
-    """A month that ends at `end_ms` and leaves so many places, folded by the city stage."""
+    """A month that ends at `end_ms` and leaves so many places, folded as a worker folds."""
+    quiet_gc()
     past = Past(deployment.made, deployment.settings, places / DAYS, end_ms - int(DAYS * DAY_MS))
     assembly = assemble(deployment.settings, b"the past has hashes only")
     state = assembly.city.start()

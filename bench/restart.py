@@ -2,9 +2,9 @@
 
 A month of calls at as many places, over all cells, is folded by the city stage and its state saved to the state topic
 of a real broker (see `bench.past`), up to ten minutes ago. The records of these ten minutes lie on the raw topics, as
-after an outage: a simulated city's, in the four sources' own formats. Then `quanyu live` is started. The clock runs
-from the start of the process until a query finds the first new row of `signals`; sources have their usual lateness,
-idle partitions the wall clock.
+after an outage, in the four sources' own formats and on all partitions (a quiet one would tell the time only
+`kafka.heartbeat_s` after the start). Then `quanyu live` is started. The clock runs from the start of the process until
+a query finds the first new row of `signals`; sources have their usual lateness.
 
     process started --imports, grids, checks--> "live" --state read--> --state restored--> --first batches--> new row
 """
@@ -15,47 +15,34 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from zlib import crc32
 
 from bench.deployment import Deployment, deployed, rss_mb
 from bench.past import fold, save
+from bench.records import records
 from bench.report import Report
 from streams.kafka import producing
-from streams.simulator.scenarios import scenario
-from streams.simulator.simulation import Emission, simulate
 from streams.state_topic import read
-from streams.windows import DAY_MS, MINUTE_MS, Calendar
+from streams.windows import MINUTE_MS
 from tests.servers.deployment import City, Worker, wait
 
 OUTAGE_MS = 10 * MINUTE_MS
-#: reports a day while the city was not looked at
-RATE = 100_000
+#: that came while the city was not looked at: those of 100,000 a day
+RECORDS = 694
 WALL = {"QUANYU__KAFKA__HEARTBEAT_CLOCK": "wall", "QUANYU__KAFKA__HEARTBEAT_S": "5"}
 
 
-def outage(deployment: Deployment, begin_ms: int, end_ms: int) -> Iterator[Emission]:
-    """What arrives between two times."""
-    calendar = Calendar(deployment.settings.city.timezone, 15)
-    midnight = calendar.start(1440, calendar.pane(begin_ms - DAY_MS))
-    for emission in simulate(deployment.made, scenario("city"), 1, 3, RATE, midnight):
-        if emission.arrival_ms >= end_ms:
-            return
-        if emission.arrival_ms >= begin_ms:
-            yield emission
-
-
-def fill(deployment: Deployment, begin_ms: int) -> int:
-    """The records since then on the raw topics; how many."""
-    settings, sent = deployment.settings, 0
+def fill(deployment: Deployment, begin_ms: int) -> None:
+    """The records since then on the raw topics."""
+    settings = deployment.settings
+    moments = iter(range(begin_ms, begin_ms + OUTAGE_MS, OUTAGE_MS // RECORDS))
     with producing(settings.kafka) as send:
-        for emission in outage(deployment, begin_ms, begin_ms + OUTAGE_MS):
-            source, key = settings.sources[emission.source], emission.id.encode()
-            send(source.topic, emission.record, key, crc32(key) % source.partitions, emission.arrival_ms)
-            sent += 1
-    return sent
+        for record in islice(records(deployment.made, lambda: next(moments)), RECORDS):
+            source = settings.sources[record.source]
+            send(source.topic, record.value, record.key, crc32(record.key) % source.partitions, record.at_ms)
 
 
 def started(city: City) -> tuple[Worker, float, float]:
@@ -89,7 +76,7 @@ def main() -> int:
     with deployed("restart", options.cells, WALL) as deployment:
         end_ms = time.time_ns() // 1_000_000 - OUTAGE_MS
         _, state, assembly = fold(deployment, options.places, end_ms)
-        sent = fill(deployment, end_ms)
+        fill(deployment, end_ms)
         saved = save(deployment, state, assembly)
         del state
         began = time.perf_counter()
@@ -115,7 +102,7 @@ def main() -> int:
     report.value("places", saved.places)
     report.value("cells", saved.cells)
     report.value("chunks", saved.chunks)
-    report.value("records_since", sent)
+    report.value("records_since", RECORDS)
     report.print(options.json)
     return 0 if report.ok else 1
 
