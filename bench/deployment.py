@@ -79,6 +79,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def queued_s(pid: int) -> float:
+    """How long the threads of a running process have been ready to work while no core was free, seconds."""
+    waits = [(task / "schedstat").read_text().split()[1] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(map(int, waits)) / 1e9
+
+
 def rss_mb(pid: int) -> float:
     """Memory of a running process that lies in RAM, MB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MB

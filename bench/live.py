@@ -6,7 +6,8 @@ row is stored and acked. On the same broker a plain Faust agent that only counts
 these topics.
 
 `--apart` gives each stage a process of its own. What bounds it shows in the processor time of every process, servers
-included: one that is busy all the time (100 %) is the bound; if none is, the cores are too few (see `cores_busy`).
+included: a worker that is busy nearly all the time (100 %) is the bound; one that is queued much of it (ready to work,
+no core free) says that the cores are too few, or not ours alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from itertools import islice
 
 import msgspec
 
-from bench.deployment import START_MS, Deployment, cpu_s, deployed
+from bench.deployment import START_MS, Deployment, cpu_s, deployed, queued_s
 from bench.report import Report
 from schemas import Envelope
 from streams.kafka import producing
@@ -51,8 +52,8 @@ def first_ms(settings: Settings) -> int:
     return msgspec.msgpack.decode(batch.values[0], type=Envelope).ingested_at_ms  # type: ignore[union-attr]
 
 
-def live(deployment: Deployment, workers: int, apart: bool) -> tuple[float, dict[str, float]]:
-    """Seconds from the first record until the last row is stored, and processor seconds of each process meanwhile."""
+def live(deployment: Deployment, workers: int, apart: bool) -> tuple[float, dict[str, tuple[float, float]]]:
+    """Seconds from the first record until the last row is stored; for each process those at work and those queued."""
     city = deployment.city
     running: dict[str, Worker] = {}
     for stage in ("city", "intake") if apart else ("intake,city",):  # who brings the work comes last
@@ -61,10 +62,10 @@ def live(deployment: Deployment, workers: int, apart: bool) -> tuple[float, dict
             worker.wait_ready()
         running |= started
     pids = {name: worker.process.pid for name, worker in running.items()} | deployment.servers()
-    before = {name: cpu_s(pid) for name, pid in pids.items()}
+    before = {name: (cpu_s(pid), queued_s(pid)) for name, pid in pids.items()}
     city.wait_stored(next(iter(running.values())), 900)
     over = time.time()
-    spent = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
+    spent = {name: (cpu_s(pid) - before[name][0], queued_s(pid) - before[name][1]) for name, pid in pids.items()}
     for worker in running.values():
         worker.stop()
     return over - first_ms(deployment.settings) / 1000, spent
@@ -96,16 +97,17 @@ def main() -> int:
         servers = deployment.servers()
     events = sum(counts.values())
     rate_goal, ratio_goal = GOALS[options.apart]
-    cpu = sum(used for name, used in spent.items() if name not in servers)
+    cpu = sum(used for name, (used, _) in spent.items() if name not in servers)
     report = Report("live")
     report.figure("events_per_second", events / seconds, "1/s", at_least=rate_goal)
     report.figure("ratio", events / seconds / plain_rate, "x plain Faust", at_least=ratio_goal)
     report.figure("plain_faust_per_second", plain_rate, "1/s")
     report.figure("cpu_us_per_event", cpu / events * 1e6, "us")
-    for name, used in spent.items():
+    for name, (used, queued) in spent.items():
         report.figure(f"{name}_cpu_s", used, "s")
         report.figure(f"{name}_busy", 100 * used / seconds, "% of a core")
-    report.figure("cores_busy", sum(spent.values()) / seconds, "cores")
+        report.figure(f"{name}_queued", 100 * queued / seconds, "% of the time")
+    report.figure("cores_busy", sum(used for used, _ in spent.values()) / seconds, "cores")
     report.value("events", events)
     report.value("workers", options.workers)
     report.value("apart", options.apart)
