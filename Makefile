@@ -47,10 +47,16 @@ bench: install-dev
 	$(BIN)/python -m bench.join
 	$(BIN)/python -m bench.replay
 	$(BIN)/python -m bench.live
+	$(BIN)/python -m bench.live --apart
+	$(BIN)/python -m bench.restart
+	$(BIN)/python -m bench.snapshots
+	$(BIN)/python -m bench.latency
 
-# Long runs: ten times the events in the same memory.
+# Long runs: ten times the events in the same memory; half an hour of live in the same memory.
 soak: install-dev
+	$(MAKE) -C tests/servers kafka
 	$(BIN)/python -m bench.replay --memory
+	$(BIN)/python -m bench.steady
 
 # The reference pages and the JSON Schemas, made of the code.
 docs: install-dev
