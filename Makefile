@@ -52,11 +52,13 @@ bench: install-dev
 	$(BIN)/python -m bench.snapshots
 	$(BIN)/python -m bench.latency
 
-# Long runs: ten times the events in the same memory; half an hour of live in the same memory.
+# Long runs: ten times the events in the same memory; half an hour of live in the same memory; faults over and over (an
+# hour and a half).
 soak: install-dev
 	$(MAKE) -C tests/servers kafka
 	$(BIN)/python -m bench.replay --memory
 	$(BIN)/python -m bench.steady
+	QUANYU_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 # The reference pages and the JSON Schemas, made of the code.
 docs: install-dev

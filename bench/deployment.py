@@ -91,9 +91,9 @@ def rss_mb(pid: int) -> float:
 
 
 def metrics_of(worker: Worker) -> dict[str, float]:
-    """What the worker's endpoint says, by name and labels."""
+    """What the worker's endpoint says, by name and labels but for the city's."""
     lines = re.findall(r"^([^#\s]+) (\S+)$", worker.get("/metrics")[1], re.M)
-    return {name: float(value) for name, value in lines}
+    return {re.sub(r'city="[^"]*",?', "", name).replace("{}", ""): float(value) for name, value in lines}
 
 
 def evenly(items: Iterable[T], rate: float, seconds: float) -> Iterator[T]:

@@ -41,6 +41,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Timer
@@ -48,6 +49,7 @@ from time import monotonic
 from typing import Any, ClassVar, cast
 
 import faust
+from aiokafka.errors import KafkaTimeoutError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -131,6 +133,17 @@ class RecordsSchema(faust.Schema[Any, Any]):
         return message.value
 
 
+class App(faust.App):
+    """Ends for sure when anything in it has crashed: Faust can hang on the way out, above all without its brokers."""
+
+    async def crash(self, reason: BaseException) -> None:
+        """Called with what an agent, a task, a timer or a part of Faust raised."""
+        on_crash = cast("Transport", self.transport).on_crash
+        if on_crash is not None and not self.should_stop:
+            on_crash(reason)
+        await super().crash(reason)
+
+
 class Consumer(driver.Consumer):
     """Commits the longest acked prefix of what was delivered, and starts where `start_offsets` says.
 
@@ -151,6 +164,8 @@ class Consumer(driver.Consumer):
         self._held_in: dict[TP, int] = {}
         #: which assignment this is, and the last one whose positions were set; between the two nothing is known
         self._generation = self._sought = 0
+        #: whether the partitions are ours: not from their revocation until they are assigned
+        self._ours = False
         self._deliver = self.callback
         self.callback = self._track
 
@@ -258,20 +273,40 @@ class Consumer(driver.Consumer):
 
     async def on_task_error(self, exc: BaseException) -> None:
         """An agent's body raised: end the app. What was acked before is still committed on the way out."""
-        on_crash = cast("Transport", self.transport).on_crash
-        if on_crash is not None:
-            on_crash(exc)
         await self.app.crash(exc)
+
+    async def earliest_offsets(self, *partitions: TP) -> Any:
+        """The first offsets that are kept."""
+        return await _answered(partial(super().earliest_offsets, *partitions))
+
+    async def highwaters(self, *partitions: TP) -> Any:
+        """The offsets behind the last records."""
+        return await _answered(partial(super().highwaters, *partitions))
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Go on from these offsets."""
+        await _answered(partial(super().seek_wait, partitions))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Faust waits here for what is being worked on and commits it; then the partitions are forgotten."""
         self._generation += 1
+        self._ours = False
         await super().on_partitions_revoked(revoked)
         self._forget(revoked)
 
-    async def perform_seek(self) -> None:
-        """To the group's commit, then to where `start_offsets` says (on every assignment, maybe more than once)."""
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """What was sought before belongs to the assignment before."""
         self._generation += 1
+        self._ours = True
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """To the group's commit, then to where `start_offsets` says (on every assignment, maybe more than once).
+
+        Faust may also call it between a revocation and the next assignment: the positions found then are the old ones.
+        """
+        self._generation += 1
+        found = self._generation if self._ours else -1
         self._forget({*self._delivered, *self._next, *self._fetched})
         await super().perform_seek()
         assigned = frozenset(self.assignment())
@@ -284,7 +319,7 @@ class Consumer(driver.Consumer):
                 self._committed_offset[tp] = offset
         for tp in assigned:
             self._next[tp] = await self.position(tp) or 0
-        self._sought = self._generation
+        self._sought = found
 
     async def _check_kept(self, wanted: Mapping[TP, int]) -> None:
         """Refuse to start where the topic no longer (or not yet) reaches: Kafka would jump over the hole in silence."""
@@ -299,6 +334,15 @@ class Consumer(driver.Consumer):
                     f"{tp.topic}/{tp.partition}：快照应从偏移量 {offset} 继续，但主题只保留 {low}..{high}；"
                     f"请恢复范围内的快照，或通过回放重建状态",
                 )
+
+
+async def _answered(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """What the brokers say, however long they are gone: their client gives up after `broker_request_timeout`."""
+    while True:
+        try:
+            return await ask()
+        except (KafkaTimeoutError, TimeoutError):
+            continue
 
 
 class Transport(driver.Transport):
@@ -363,7 +407,7 @@ def batch_app(
     """
     scheduler = type("Scheduler", (BatchScheduler,), {"max_batch": max_batch})
     brokers = ["kafka://" + server.strip() for server in servers.split(",")]
-    app = faust.App(group, broker=brokers, ConsumerScheduler=scheduler, **{**SETTINGS, **settings})
+    app = App(group, broker=brokers, ConsumerScheduler=scheduler, **{**SETTINGS, **settings})
     transport = Transport(app.conf.broker_consumer, app)
     transport.start_offsets, transport.finish_s = start_offsets, finish_s
     app.transport = transport

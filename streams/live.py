@@ -22,11 +22,12 @@ Rules (see `batches.py` for how they are kept below this file):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
+    IllegalStateError,
     KafkaError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
@@ -45,6 +46,7 @@ from streams.live_intake import IntakeWorker
 from streams.live_state import Snapshots
 from streams.live_store import Health, Outbox, Store, until_answered
 from streams.live_watch import Watch
+from streams.settings import Kafka
 from streams.state_topic import read
 
 #: records of a batch of a raw partition
@@ -55,6 +57,10 @@ SESSION_S = 10.0
 FINISH_S = 6.0
 #: the city's watermark is told, and looked at, this often, seconds
 ALIGN_S = 1.0
+#: brokers are asked for a sign of life this often: who only waits for records does not notice that they are gone
+PULSE_S = 5.0
+#: after so long without an answer a message is sent again, seconds
+PRODUCE_S = 30.0
 #: what no repetition mends
 HOPELESS = (MessageSizeTooLargeError, TopicAuthorizationFailedError, GroupAuthorizationFailedError)
 WATERMARK_KEY = b"watermark"
@@ -89,9 +95,11 @@ class Shell:
             broker_session_timeout=SESSION_S,
             broker_heartbeat_interval=SESSION_S / 4,
             producer_compression_type=None,
+            producer_request_timeout=PRODUCE_S,
             **credentials(kafka),
         )
         self.app.on_partitions_assigned.connect(self._assigned, weak=False)
+        self._every(PULSE_S, self._pulse)
         for assembly, sink in cities:
             self._serve(assembly, sink, stages)
         if "city" in stages:
@@ -124,8 +132,8 @@ class Shell:
             async def align() -> None:
                 await worker.align(self._consumer, await reader.latest())
 
-            app.timer(settings.kafka.heartbeat_s)(beat)
-            app.timer(ALIGN_S)(align)
+            self._every(settings.kafka.heartbeat_s, beat)
+            self._every(ALIGN_S, align)
         if "city" in stages:
             self._add_fold(assembly, store, outbox)
 
@@ -148,7 +156,7 @@ class Shell:
             if watermark := city.news():
                 await self._send(kafka.watermark_topic, WATERMARK_KEY, b"%d" % watermark, kafka.partition)
 
-        app.timer(ALIGN_S)(tell)
+        self._every(ALIGN_S, tell)
 
     async def _fold(self, stream: Any) -> None:
         """The body of the city agent: batches of the log, each to its city."""
@@ -169,6 +177,23 @@ class Shell:
     async def _assigned(self, *_: Any, **__: Any) -> None:
         self._health.assigned = True
 
+    def _every(self, seconds: float, ask: Callable[[], Awaitable[None]]) -> None:
+        """Do something that asks the brokers again and again; in an outage the next time comes after it."""
+
+        async def once() -> None:
+            try:
+                await ask()
+            except IllegalStateError:
+                return  # a partition went to another worker meanwhile
+            except KafkaError as error:
+                raise _unreachable(self._kafka, error) from error
+
+        self.app.timer(seconds)(lambda: until_answered(once, "broker", self._health))
+
+    async def _pulse(self) -> None:
+        if mine := self._consumer.assignment():
+            await self._consumer.highwaters(*mine)
+
     async def _publish(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
         await self._send(topic, key, value, partition)
 
@@ -188,10 +213,7 @@ class Shell:
             cause = error.__cause__ or error
             if isinstance(cause, HOPELESS):
                 raise refusal(cause, kafka, f"writing to {topic}") or error from error
-            raise Unreachable(
-                f"Kafka at {kafka.servers} did not take a message for {topic} ({error})",
-                f"Kafka（{kafka.servers}）没有接受发往 {topic} 的消息（{error}）",
-            ) from error
+            raise _unreachable(kafka, error) from error
 
 
 def run(cities: Sequence[Served], now: Callable[[], int], stages: tuple[str, ...], health: Health) -> None:
@@ -212,6 +234,12 @@ def run(cities: Sequence[Served], now: Callable[[], int], stages: tuple[str, ...
     if isinstance(app.crash_reason, BaseException):
         raise refusal(app.crash_reason, settings.kafka, "working") or app.crash_reason
     raise SystemExit(1)
+
+
+def _unreachable(kafka: Kafka, error: Exception) -> Unreachable:
+    return Unreachable(
+        f"Kafka at {kafka.servers} does not answer ({error})", f"Kafka（{kafka.servers}）没有响应（{error}）"
+    )
 
 
 def _close(sink: Sink) -> None:

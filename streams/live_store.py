@@ -22,6 +22,8 @@ from streams.runner import MAX_WAIT_S
 POLL_S = 0.2
 #: steps that wait for their turn
 DEPTH = 4
+#: a server that has not answered a call for so long is said to be waited for, seconds
+SILENT_S = 10.0
 
 Done = Callable[[], None]
 Step = Callable[[], Awaitable[None]]
@@ -34,19 +36,23 @@ class Publish(Protocol):
 
 
 class Health(Struct):
-    """What `/readyz` looks at: partitions are assigned, and the servers answer.
-
-    `waiting`: server -> what it said; `stopped`: city -> why nothing of it is taken in.
-    """
+    """What `/readyz` looks at: partitions are assigned, and the servers answer."""
 
     assigned: bool = False
-    waiting: dict[str, str] = {}
+    #: of each call that has to wait: its server, and what that said
+    waits: dict[object, tuple[str, str]] = {}
+    #: city -> why nothing of it is taken in
     stopped: dict[str, str] = {}
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """What each server that is waited for said."""
+        return dict(sorted(self.waits.values()))
 
     @property
     def unready(self) -> str:
         """Why the worker does not work; "" when it does."""
-        reasons = [f"waiting for {server}: {said}" for server, said in sorted(self.waiting.items())]
+        reasons = [f"waiting for {server}: {said}" for server, said in self.waiting.items()]
         reasons += [f"{city} has stopped: {why}" for city, why in sorted(self.stopped.items())]
         return "; ".join(reasons or ([] if self.assigned else ["no partitions are assigned yet"]))
 
@@ -54,23 +60,32 @@ class Health(Struct):
 async def until_answered(call: Callable[[], Awaitable[None]], server: str, health: Health, city: str = "") -> None:
     """Call until it does not raise Unreachable, with growing waits: an outage is waited out in place.
 
-    `city`: whose server it is, where cities have their own.
+    `health` says meanwhile what is waited for, also while a call just does not come back. `city`: whose server it is,
+    where cities have their own.
     """
-    tries, named = 0, f"{server} of {city}" if city else server
+    loop, me, tries = asyncio.get_running_loop(), object(), 0
+    named = f"{server} of {city}" if city else server
+
+    def waiting(why: str) -> None:
+        if named not in health.waiting:
+            logs.get().warning(f"waiting for the {named}; nothing is lost", error=why)
+        health.waits[me] = named, why
+
     while True:
+        silent = loop.call_later(SILENT_S, waiting, f"no answer for {SILENT_S:.0f} s")
         try:
             await call()
             break
         except Unreachable as error:
             metrics.RETRIES.labels(server).inc()
-            if not tries:
-                logs.get().warning(f"waiting for the {named}; nothing is lost", error=error.en)
-            health.waiting[named] = error.en
-            await asyncio.sleep(min(error.retry_after_s * 2**tries, MAX_WAIT_S))
-            tries += 1
-    if tries:
-        health.waiting.pop(named, None)
-        logs.get().warning(f"the {named} answers again", tries=tries)
+            waiting(error.en)
+            wait = min(error.retry_after_s * 2**tries, MAX_WAIT_S)
+        finally:
+            silent.cancel()
+        await asyncio.sleep(wait)
+        tries += 1
+    if health.waits.pop(me, None) and named not in health.waiting:
+        logs.get().warning(f"the {named} answers again")
 
 
 class Store:

@@ -138,9 +138,17 @@ def _records(source: KafkaConsumer, partition: TopicPartition) -> Iterator[tuple
     source.assign([partition])
     source.seek_to_beginning(partition)
     end, empty = source.end_offsets([partition])[partition], 0
-    while (before := source.position(partition)) < end:
+    while (before := _position(source, partition)) < end:
         for records in source.poll(timeout_ms=POLL_MS).values():
             yield from ((record.key, record.value) for record in records if record.key is not None)
-        empty = empty + 1 if source.position(partition) == before else 0
+        empty = empty + 1 if _position(source, partition) == before else 0
         if empty == EMPTY_POLLS:
             raise KafkaTimeoutError(f"nothing new in {EMPTY_POLLS * POLL_MS // 1000} s, short of the end")
+
+
+def _position(source: KafkaConsumer, partition: TopicPartition) -> int:
+    """Where the next record is read. The client says None when the broker did not answer in time."""
+    found = source.position(partition)
+    if found is None:
+        raise KafkaTimeoutError(f"no position of {partition.topic}")
+    return int(found)

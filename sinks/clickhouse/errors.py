@@ -17,6 +17,7 @@ logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 #: the server is busy, full, starting or cut off: the same statement may succeed later
 OUTAGES = {
+    75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",
     159: "TIMEOUT_EXCEEDED",
     202: "TOO_MANY_SIMULTANEOUS_QUERIES",
     209: "SOCKET_TIMEOUT",
@@ -42,6 +43,8 @@ REFUSED = {
     497: "ACCESS_DENIED",
     516: "AUTHENTICATION_FAILED",
 }
+#: what the system says below ClickHouse, under several codes
+FULL = "No space left on device"
 NO_CLUSTER = 701
 MISSING = {60: "UNKNOWN_TABLE", 81: "UNKNOWN_DATABASE"}
 
@@ -79,10 +82,11 @@ def translate(error: ClickHouseError, where: str) -> Exception:
             f"{text}",
             f"{where} 没有该集群：请对照其 remote_servers 检查 clickhouse.cluster 与 clickhouse.shard：{text}",
         )
-    if code in OUTAGES:
+    if code in OUTAGES or FULL in str(error):
+        name = OUTAGES.get(code or 0, FULL)
         return Unreachable(
-            f"{where} cannot do it now ({OUTAGES[code]}): check its load, memory and disk: {text}",
-            f"{where} 暂时无法处理（{OUTAGES[code]}）：请检查其负载、内存与磁盘：{text}",
+            f"{where} cannot do it now ({name}): check its load, memory and disk: {text}",
+            f"{where} 暂时无法处理（{name}）：请检查其负载、内存与磁盘：{text}",
             retry_after_s=5.0,
         )
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -92,7 +96,7 @@ def translate(error: ClickHouseError, where: str) -> Exception:
             f"{where} 出示的证书不可信：请检查 clickhouse.ca_file（信任的 CA），"
             f"以及 clickhouse.url 的主机名是否与证书一致：{text}",
         )
-    gateway = code is None and re.search(r"HTTP status(?: code)? 50[234]", str(error))
+    gateway = code is None and re.search(r"HTTP status(?: code)? 50[0234]", str(error))
     if gateway or (code is None and isinstance(error, OperationalError)):
         return Unreachable(
             f"cannot reach ClickHouse at {where}: check that it runs, clickhouse.url (host and HTTP port, mostly 8123) "

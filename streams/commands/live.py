@@ -27,6 +27,20 @@ from streams.snapshots import rules_of
 from streams.state_topic import check_state
 
 STAGES = ("intake", "city")
+#: in what Kafka's clients say of a broker that is gone for a while
+TRIES_AGAIN = (
+    "NodeNotReadyError",
+    "KafkaConnectionError",
+    "CoordinatorNotAvailableError",
+    "NotCoordinator",
+    "NotLeaderForPartitionError",
+    "RequestTimedOutError",
+    "Unable connect to node",
+    "Unable to update metadata",
+    "No node available",
+    "marking coordinator dead",
+    "socket disconnected",
+)
 
 
 @click.command("live")
@@ -99,9 +113,13 @@ def _stopped(*_: object) -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether the record is neither about an error that ends the command, which then says it in the user's words, nor
-    about a thread of Faust's that had ended before it was told to (a race on the way out, with nothing to be done)."""
+    about a thread of Faust's that had ended before it was told to (a race on the way out, with nothing to be done), nor
+    one of the hundred a second with which Kafka's clients tell that they try again (we say once that we wait)."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, QuanyuError) and str(error) != "Event loop is closed"
+    if isinstance(error, QuanyuError) or str(error) == "Event loop is closed":
+        return False
+    client = record.name.partition(".")[0] in ("aiokafka", "kafka")
+    return not client or not (isinstance(error, OSError) or any(said in record.getMessage() for said in TRIES_AGAIN))
 
 
 def _hush(level: str) -> None:
@@ -111,5 +129,12 @@ def _hush(level: str) -> None:
             handler.addFilter(_is_news)
         for name in ("faust", "mode", "aiokafka", "kafka", "streams.batches"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        for name in ("mode.timers", "aiokafka.consumer.group_coordinator", "kafka.net.selector", "kafka.admin._groups"):
+        for name in (
+            "mode.timers",
+            "aiokafka.consumer.group_coordinator",
+            "kafka.admin",
+            "kafka.net.selector",
+            "clickhouse_connect",
+            "urllib3",
+        ):
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -17,14 +18,15 @@ from schemas import QuanyuError, UsageError
 from streams.commands.base import console, fail, json_option, print_json, progress, say, speed_of, wall_ms
 from streams.kafka import check_topics, producing
 from streams.settings import Settings, load
+from streams.simulator import to_kafka
 from streams.simulator.city import City, make_city
 from streams.simulator.layers import write_layers
 from streams.simulator.rhythm import DAY_MS, ZONE_MS
 from streams.simulator.scenarios import SCENARIOS, scenario
 from streams.simulator.simulation import Emission, simulate
 from streams.simulator.to_file import Folder
-from streams.simulator.to_kafka import paced, produce
 from streams.simulator.truth import Truth
+from streams.windows import MINUTE_MS
 
 _PROGRESS_EVERY = 5000
 #: corrections arrive up to so long after the last day
@@ -47,6 +49,9 @@ _EPILOG = "\b\nScenarios 场景\n" + "\n".join(f"{found.name:<22} {found.says}" 
 @click.option("--to", "target", required=True, type=click.Choice(["file", "kafka"]), help="Where to. 输出到。")
 @click.option("--gzip", "zipped", is_flag=True, help="file: compress the records. 压缩。")
 @click.option("--pace", default="max", show_default=True, help="kafka: max, or 60x real time. 速度。")
+@click.option(
+    "--behind", multiple=True, metavar="SOURCE/PARTITION=MINUTES", help="kafka: a partition that is late. 落后的分区。"
+)
 @click.option("--config", type=click.Path(dir_okay=False), help="kafka: configuration file. 配置文件。")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="kafka: override. 覆盖配置项。")
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
@@ -61,6 +66,7 @@ def simulate_command(
     target: str,
     zipped: bool,
     pace: str,
+    behind: tuple[str, ...],
     config: str | None,
     overrides: tuple[str, ...],
     folder: Path | None,
@@ -78,6 +84,7 @@ def simulate_command(
     begun = time.monotonic()
     try:
         chosen, start_ms, speed = scenario(name), _first_day(start, days, target), speed_of(pace, "--pace")
+        late_ms = dict(map(_behind, behind))
         if target == "file" and folder is None:
             raise UsageError("--to file needs a folder: --to file DIR", "--to file 须给出目录：--to file 目录")
         city = make_city(seed, cells)
@@ -94,7 +101,8 @@ def simulate_command(
             if target == "file" and folder is not None:
                 summary = _to_file(folder, zipped, city, what, emissions)
             else:
-                summary = what | _to_kafka(load(config, overrides=overrides), start_ms, speed, city, folder, emissions)
+                settings = load(config, overrides=overrides)
+                summary = what | _to_kafka(settings, start_ms, speed, late_ms, city, folder, emissions)
     except QuanyuError as error:
         fail(error)
     seconds = time.monotonic() - begun
@@ -114,7 +122,13 @@ def _to_file(folder: Path, zipped: bool, city: City, what: dict[str, Any], emiss
 
 
 def _to_kafka(
-    settings: Settings, start_ms: int, speed: float | None, city: City, folder: Path | None, emissions: Emissions
+    settings: Settings,
+    start_ms: int,
+    speed: float | None,
+    late_ms: dict[tuple[str, int], int],
+    city: City,
+    folder: Path | None,
+    emissions: Emissions,
 ) -> dict[str, Any]:
     """Send to the raw topics; a folder takes the ground truth and the layers."""
     check_topics(settings, [("WRITE", source.topic) for source in settings.sources.values() if source.topic])
@@ -137,9 +151,20 @@ def _to_kafka(
 
             truth = Truth(put)
         send = stack.enter_context(producing(settings.kafka))
-        sent = emissions(truth)
-        records = produce(sent if speed is None else paced(sent, speed), settings, send)
+        sent = to_kafka.behind(emissions(truth), settings, late_ms)
+        records = to_kafka.produce(sent if speed is None else to_kafka.paced(sent, speed), settings, send)
     return {"records": dict(records), "kinds": _kinds(truth), "servers": settings.kafka.servers}
+
+
+def _behind(text: str) -> tuple[tuple[str, int], int]:
+    """`110/0=60`: of source 110 the partition 0, an hour."""
+    found = re.fullmatch(r"([^/=]+)/(\d+)=(\d+)", text)
+    if found is None:
+        raise UsageError(
+            f"--behind {text}: want SOURCE/PARTITION=MINUTES, as in 110/0=60",
+            f"--behind {text}：应为 来源/分区=分钟，例如 110/0=60",
+        )
+    return (found[1], int(found[2])), int(found[3]) * MINUTE_MS
 
 
 def _kinds(truth: Truth) -> dict[str, dict[str, int]]:

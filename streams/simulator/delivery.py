@@ -22,7 +22,6 @@ Ints = NDArray[np.int64]
 CORRECTIONS = ("recoded", "moved", "withdrawn", "merged")
 _CORRECTION_MIX = (0.45, 0.25, 0.15, 0.15)
 LONGEST_CORRECTION_MS = 36 * HOUR_MS
-LONGEST_LATE_MS = 3 * HOUR_MS
 
 
 def arrivals(world: World, source: str, rng: np.random.Generator, plans: Sequence[Day], w: Written) -> Ints:
@@ -35,7 +34,7 @@ def arrivals(world: World, source: str, rng: np.random.Generator, plans: Sequenc
             at = np.where(held, outage.end_ms + rng.integers(0, 20_000, len(w)), at)
     late = rng.random(len(w)) < world.scenario.late
     bound = world.dictionaries[source].lateness_s * 1000
-    return np.where(late, at + bound + rng.integers(0, LONGEST_LATE_MS, len(w)), at)
+    return np.where(late, at + bound + rng.integers(0, int(world.scenario.late_hours * HOUR_MS), len(w)), at)
 
 
 def _transport(source: str, rng: np.random.Generator, made: Ints) -> Ints:

@@ -32,6 +32,7 @@ class Scenario:
     duplicates: float = 0.005
     corrections: float = 0.03
     late: float = 0.001  # arrive beyond the source's bound
+    late_hours: float = 3.0  # by so much at most
     broken: float = 0.002
     faults_a_day: float = 0.0  # feeds that fall silent or thin for hours, mean; what would have arrived is lost
     fault_hours: tuple[float, float] = (2.0, 6.0)
@@ -70,6 +71,16 @@ SCENARIOS: dict[str, Scenario] = {
             late=0.02,
             broken=0.03,
             no_point=0.25,
+        ),
+        replace(
+            _CITY,
+            name="rough",
+            says="5 % doubled, 1 % broken, many corrected, some late by minutes to two days",
+            duplicates=0.05,
+            corrections=0.12,
+            late=0.02,
+            late_hours=48.0,
+            broken=0.01,
         ),
         replace(
             _CITY,

@@ -9,7 +9,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import heappop, heappush
 from zlib import crc32
+
+from msgspec.structs import replace
 
 from schemas import UsageError
 from streams.kafka import Send
@@ -30,13 +33,36 @@ def produce(emissions: Iterable[Emission], settings: Settings, send: Send) -> Co
         topic, partitions = _topic(topics, emission.source)
         key = emission.id.encode()
         last = emission.arrival_ms
-        send(topic, emission.record, key, crc32(key) % partitions, last)
+        send(topic, emission.record, key, _partition(emission, partitions), last)
         counts[emission.source] += 1
     for source in counts:
         topic, partitions = topics[source]
         for partition in range(partitions):
             send(topic, b"%d" % last, TICK_KEY, partition, last)
     return counts
+
+
+def behind(
+    emissions: Iterable[Emission], settings: Settings, late_ms: Mapping[tuple[str, int], int]
+) -> Iterator[Emission]:
+    """The same emissions in order of arrival, with those of some (source, partition) coming so much later."""
+    counts = {name: source.partitions for name, source in settings.sources.items()}
+    waiting: list[tuple[int, int, Emission]] = []
+    for number, emission in enumerate(emissions):
+        while waiting and waiting[0][0] <= emission.arrival_ms:
+            yield heappop(waiting)[2]
+        delay = late_ms.get((emission.source, _partition(emission, counts.get(emission.source, 1))))
+        if delay is None:
+            yield emission
+        else:
+            later = emission.arrival_ms + delay
+            heappush(waiting, (later, number, replace(emission, arrival_ms=later)))
+    while waiting:
+        yield heappop(waiting)[2]
+
+
+def _partition(emission: Emission, partitions: int) -> int:
+    return crc32(emission.id.encode()) % partitions
 
 
 def _topic(topics: Mapping[str, tuple[str, int]], source: str) -> tuple[str, int]:

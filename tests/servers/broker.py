@@ -37,6 +37,47 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Broker:
+    """A broker over a folder and a port of its own: it may be stopped or killed, and started again with all it held.
+
+    `more` are further properties, over those of every broker; `users`: name -> (SCRAM mechanism, password).
+    """
+
+    def __init__(
+        self, folder: Path, port: int = 0, more: str = "", users: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
+        if not list(LIBS.glob("kafka_2.13-*.jar")):
+            raise BrokerFailed(f"no Kafka jars in {LIBS}: run `make -C tests/servers kafka`")
+        self._home, self._port = folder, port or free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = _configure(folder, self._port, more, users or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, the same after every start."""
+        return f"127.0.0.1:{self._port}"
+
+    def start(self, seconds: float = 90) -> None:
+        """Returns when it answers; raises BrokerFailed after `seconds`."""
+        log = self._home / "broker.log"
+        with log.open("wb") as out:
+            command = [*java(BROKER, self._home), "kafka.Kafka", str(self._config)]
+            self._process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        _wait_ready(self._process, self._port, log, seconds)
+
+    def stop(self, seconds: float = 30) -> None:
+        """SIGTERM; kill -9 when it takes longer."""
+        if self._process is not None:
+            _stop(self._process, seconds)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
 @contextlib.contextmanager
 def broker(
     port: int = 0,
@@ -46,26 +87,14 @@ def broker(
     more: str = "",
     users: Mapping[str, tuple[str, str]] | None = None,
 ) -> Iterator[str]:
-    """Run a broker; yields its address "127.0.0.1:PORT". `port` 0: a free one. Without `folder` the data goes away.
-
-    `more` are further properties, over those of every broker; `users`: name -> (SCRAM mechanism, password).
-    """
-    if not list(LIBS.glob("kafka_2.13-*.jar")):
-        raise BrokerFailed(f"no Kafka jars in {LIBS}: run `make -C tests/servers kafka`")
+    """Run a broker; yields its address "127.0.0.1:PORT". `port` 0: a free one. Without `folder` the data goes away."""
     home = folder or Path(tempfile.mkdtemp(prefix="quanyu-kafka-"))
-    home.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
-    config = _configure(home, port, more, users or {})
-    log = home / "broker.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*java(BROKER, home), "kafka.Kafka", str(config)], stdout=out, stderr=out, stdin=subprocess.DEVNULL
-        )
+    made = Broker(home, port, more, users)
     try:
-        _wait_ready(process, port, log, start_s)
-        yield f"127.0.0.1:{port}"
+        made.start(start_s)
+        yield made.address
     finally:
-        _stop(process, stop_s)
+        made.stop(stop_s)
         if folder is None:
             shutil.rmtree(home, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,12 @@ from tests.recount.simulated import ZONE, Record, Recount
 from tests.servers.deployment import SOURCES, City, read_topic
 
 TICK = b"quanyu.tick"
+#: every row as it was written, copies of it included
+ALERTS = """
+SELECT alert_id, revision, state, level, subject_kind, subject_id, toUnixTimestamp64Milli(opened_at) AS opened_at,
+    toUnixTimestamp64Milli(updated_at) AS updated_at, arrayStringConcat(cells, ' ') AS cells, category, reason
+FROM {run}.alerts
+"""
 
 
 def recount(city: City) -> Recount:
@@ -24,6 +31,33 @@ def recount(city: City) -> Recount:
         for r in read_topic(city.kafka, topic)
         if r.key != TICK
     )
+
+
+def check(city: City) -> None:
+    """Every number is that of the recount, an undisturbed replay of the log gives the same, no alert comes twice."""
+    hold(city, recount(city))
+    once(city)
+    live = city.digest()
+    run = json.loads(city.ok("replay", "run", "--kafka", "--log", "--json"))
+    again = city.digest(run["database"])
+    assert again | {"rejected": ""} == live | {"rejected": ""}
+
+
+def once(city: City) -> None:
+    """Assert that each alert has one history: it opens once, its revisions are counted without a gap, a revision that
+    was written again says the same, and a subject has one open alert at most."""
+    told, *_ = stored(city, ALERTS)
+    assert len(told)
+    said = told.drop_duplicates()
+    assert not said.duplicated(["alert_id", "revision"]).any(), said[said.duplicated(["alert_id", "revision"], False)]
+    for alert, history in said.sort_values("revision").groupby("alert_id"):
+        assert history.revision.tolist() == list(range(1, len(history) + 1)), alert
+        assert history.opened_at.nunique() == 1, alert
+        # it opens with its first revision, and what is closed stays closed
+        assert history.state.tolist() == sorted(history.state, reverse=True) and history.state.iloc[0] == "open", alert
+    last = said.sort_values("revision").groupby("alert_id").last()
+    still = last[last.state == "open"]
+    assert not still.duplicated(["subject_kind", "subject_id"]).any(), still
 
 
 def stored(city: City, *queries: str, database: str = "") -> list[pd.DataFrame]:

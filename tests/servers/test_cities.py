@@ -12,10 +12,13 @@ import pytest
 
 from streams.kafka import producing
 from streams.settings import load
-from tests.servers.deployment import DAY5, RATE, City, Worker, wait
-from tests.servers.test_live_outages import MEMORY, PACE, check, reach
+from tests.servers.deployment import DAY5, MEMORY, RATE, City, Worker, wait
+from tests.servers.recounted import check
 
 pytestmark = pytest.mark.servers
+
+#: simulated time against the clock
+PACE = ("--pace", "10000x")
 
 SECRET = "QUANYU__INTAKE__CALLER_KEY"
 
@@ -67,6 +70,16 @@ def start(cities: list[City], *options: str) -> Worker:
 def folds(worker: Worker) -> set[str]:
     """Cities whose log the worker has."""
     return set(re.findall(r'^quanyu_log_lag\{city="(\w+)"\}', worker.get("/metrics")[1], re.MULTILINE))
+
+
+def reach(city: City, share: float, worker: Worker) -> None:
+    """Until this share of a day's records has been taken in."""
+
+    def reached() -> bool:
+        assert worker.process.poll() is None, worker.said
+        return city.committed(*city.raw) >= share * RATE
+
+    wait(f"{share} of the records", reached)
 
 
 def test_two_cities_on_two_workers_then_on_one(province: Callable[[str], list[City]]) -> None:

@@ -11,7 +11,9 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import faust
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from hypothesis import given
@@ -192,12 +194,49 @@ def test_in_a_rebalance_nothing_counts_as_read_to_the_end(
     monkeypatch.setattr(reader, "position", position)
     monkeypatch.setattr(reader, "assignment", set)
     monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", nothing)
+    monkeypatch.setattr(driver.Consumer, "on_partitions_assigned", nothing)
     monkeypatch.setattr(driver.Consumer, "perform_seek", nothing)
     deliver(loop, reader, batch(0, 17))
     loop.run_until_complete(reader.on_partitions_revoked({HERE}))
+    assert not loop.run_until_complete(reader.read_to_end(HERE, 18))
+    # of the assignment before, late
+    loop.run_until_complete(reader.perform_seek())
+    assert not loop.run_until_complete(reader.read_to_end(HERE, 18))
+    loop.run_until_complete(reader.on_partitions_assigned({HERE}))
     assert not loop.run_until_complete(reader.read_to_end(HERE, 18))
     loop.run_until_complete(reader.perform_seek())
     again = deliver(loop, reader, batch(0, 17))
     assert not loop.run_until_complete(reader.read_to_end(HERE, 18))
     again.ack(reader)
     assert loop.run_until_complete(reader.read_to_end(HERE, 18))
+
+
+def test_brokers_that_are_gone_are_asked_again(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, gone = consumer(loop), [KafkaTimeoutError(), TimeoutError(), KafkaTimeoutError()]
+
+    async def highwaters(_: Consumer, *partitions: TP) -> dict[TP, int]:
+        if gone:
+            raise gone.pop()
+        return dict.fromkeys(partitions, 7)
+
+    monkeypatch.setattr(driver.Consumer, "highwaters", highwaters)
+    assert loop.run_until_complete(reader.highwaters(HERE)) == {HERE: 7}
+    assert not gone
+
+
+def test_whatever_crashes_the_app_sets_a_deadline(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task or a timer, too: without brokers Faust would hang on the way out."""
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(faust.App, "crash", nothing)
+    app, told = consumer(loop).app, []
+    app.transport.on_crash = told.append
+    error = RuntimeError("a bug")
+    loop.run_until_complete(app.crash(error))
+    assert told == [error]

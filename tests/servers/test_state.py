@@ -11,8 +11,8 @@ import pytest
 from streams.kafka import producing
 from streams.settings import load
 from streams.state_topic import MANIFEST, read
-from tests.servers.deployment import DAY5, City, Worker, wait
-from tests.servers.test_live_outages import MEMORY, check
+from tests.servers.deployment import DAY5, MEMORY, City, Worker, wait
+from tests.servers.recounted import check
 
 pytestmark = pytest.mark.servers
 

@@ -11,13 +11,15 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
+from kafka import TopicPartition
 
 from schemas import Unreachable
+from streams import state_topic
 from streams.assemble import Assembly, assemble
 from streams.live_state import TOGETHER, Frozen, Snapshots
 from streams.live_store import Health
 from streams.pipeline import CityState
-from streams.settings import Live, Settings
+from streams.settings import Live, Settings, load
 from streams.state_topic import MANIFEST, Kept
 from tests.build import DAY0, envelopes, signal
 
@@ -253,3 +255,22 @@ def test_chunks_are_sent_together_and_the_manifest_when_all_are_there(assembly: 
     running(snapshots, work)
     assert topic.kept().newest()
     assert 1 < topic.most <= TOGETHER
+
+
+def test_a_broker_that_tells_no_position_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        def assign(self, _: object) -> None: ...
+
+        def seek_to_beginning(self, _: object) -> None: ...
+
+        def close(self) -> None: ...
+
+        def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+            return dict.fromkeys(partitions, 5)
+
+        def position(self, _: object) -> None:
+            return None
+
+    monkeypatch.setattr(state_topic, "consumer", lambda *_, **__: Silent())
+    with pytest.raises(Unreachable, match=r"localhost:1.*position"):
+        state_topic.read(load(environ={"QUANYU__KAFKA__SERVERS": "localhost:1"}).kafka)

@@ -15,8 +15,9 @@ from schemas import Rejected, Unreachable
 from schemas.rows import Rows
 from sinks.clickhouse.writer import MOST_TIMES, ClickHouseSink
 from sinks.memory import MemorySink
+from streams import live_store
 from streams.live_city import CITY_SIGNALS
-from streams.live_store import DEPTH, Health, Outbox, Store
+from streams.live_store import DEPTH, Health, Outbox, Store, until_answered
 
 
 class Batching(MemorySink):
@@ -205,3 +206,29 @@ def test_a_message_that_fails_is_not_overtaken() -> None:
     with pytest.raises(OSError, match="no broker"):
         while_running(work(), outbox.run)
     assert sent == [b"1"]
+
+
+def test_a_server_that_just_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call hangs, another of the same server comes back at once: it is the first that tells."""
+    monkeypatch.setattr(live_store, "SILENT_S", 0.01)
+    health = Health(assigned=True)
+
+    async def both() -> None:
+        answer = asyncio.Event()
+
+        async def hang() -> None:
+            await answer.wait()
+
+        async def come_back() -> None:
+            await asyncio.sleep(0)
+
+        hanging = asyncio.ensure_future(until_answered(hang, "broker", health))
+        while not health.unready:
+            await asyncio.sleep(0.001)
+        await until_answered(come_back, "broker", health)
+        assert "no answer" in health.unready
+        answer.set()
+        await hanging
+        assert not health.unready
+
+    asyncio.run(both())

@@ -33,10 +33,10 @@ def test_the_time_until_a_server_answered_does_not_count() -> None:
     clock, health = Clock(), Health()
     watch = Watch(health, 60, clock)
     with watch.working("intake"):
-        health.waiting["database"] = "gone"
+        health.waits["a call"] = "database", "gone"
         clock.now = 500
         assert watch.overdue() == ""
-        health.waiting.clear()
+        health.waits.clear()
         clock.now = 559
         assert watch.overdue() == ""
         clock.now = 561

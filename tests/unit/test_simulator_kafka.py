@@ -18,7 +18,7 @@ from streams.settings import load
 from streams.simulator.city import make_city
 from streams.simulator.scenarios import scenario
 from streams.simulator.simulation import Emission, simulate
-from streams.simulator.to_kafka import paced, produce
+from streams.simulator.to_kafka import behind, paced, produce
 
 MONDAY_MS = 1_772_380_800_000
 Sent = tuple[str, bytes, bytes | None, int | None, int | None]
@@ -49,6 +49,28 @@ def test_versions_share_a_partition_and_ticks_end_it() -> None:
     for _, _, key, partition, _ in data:
         places[key].add(partition)
     assert all(len(partitions) == 1 for partitions in places.values())
+
+
+def test_one_partition_an_hour_behind() -> None:
+    records, hour = emissions(), 3_600_000
+    late = list(behind(records, load(environ={}), {("110", 1): hour}))
+
+    def held(e: Emission) -> bool:
+        return e.source == "110" and crc32(e.id.encode()) % load(environ={}).sources["110"].partitions == 1
+
+    assert 0 < sum(map(held, records)) < len(records)
+    assert [e for e in late if not held(e)] == [e for e in records if not held(e)]
+    assert [(e.arrival_ms - hour, e.record) for e in late if held(e)] == [
+        (e.arrival_ms, e.record) for e in records if held(e)
+    ]
+    assert [e.arrival_ms for e in late] == sorted(e.arrival_ms for e in late)
+
+
+@pytest.mark.parametrize("text", ["110=60", "110/x=60", "110/0"])
+def test_behind_what(text: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(simulate_command, ["--to", "kafka", "--behind", text, str(tmp_path)])
+    assert done.exit_code == 2
+    assert "110/0=60" in done.output
 
 
 def test_a_source_without_a_topic() -> None:

@@ -31,8 +31,14 @@ def test_a_gateway_that_answers_for_the_server_is_an_outage() -> None:
     for error in (
         DatabaseError("HTTP driver received HTTP status 502, server response: Bad Gateway"),
         OperationalError("HTTP driver received HTTP status 503"),
+        DatabaseError("HTTP driver received HTTP status 500, server response: Internal Server Error"),
     ):
         assert isinstance(translate(error, "x"), Unreachable)
+
+
+def test_a_full_disk_is_an_outage_under_whatever_code() -> None:
+    error = DatabaseError("Code: 1001. DB::Exception: std::filesystem: No space left on device", code=1001)
+    assert isinstance(translate(error, "x"), Unreachable)
 
 
 def test_a_bug_stays_what_it_is() -> None:
