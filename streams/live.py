@@ -132,7 +132,7 @@ class Shell:
             async def align() -> None:
                 await worker.align(self._consumer, await reader.latest())
 
-            self._every(settings.kafka.heartbeat_s, beat)
+            self._every(min(ALIGN_S, settings.kafka.heartbeat_s), beat)
             self._every(ALIGN_S, align)
         if "city" in stages:
             self._add_fold(assembly, store, outbox)

@@ -117,10 +117,12 @@ class IntakeWorker:
         metrics.HELD_PARTITIONS.labels(self._city).set(len(ahead))
 
     async def beat(self, consumer: Consumer) -> None:
-        """Tell the time of every assigned partition that has been read to its end and brings nothing."""
+        """Tell the time of every partition that has been read to its end and brings nothing: once it is ours, and
+        then every `heartbeat_s`."""
         now = self._now()
         mine = [tp for tp in consumer.assignment() if tp.topic in self._sources]
-        idle = [tp for tp in mine if now - self._last_ms.get(tp, 0) >= self._kafka.heartbeat_s * 1000]
+        every_ms = self._kafka.heartbeat_s * 1000
+        idle = [tp for tp in mine if now - self._last_ms.get(tp, 0) >= every_ms]
         if not idle:
             return
         ends = await consumer.highwaters(*idle)
@@ -133,7 +135,7 @@ class IntakeWorker:
             else:
                 at = max(self._reached_ms.values(), default=0)
             if at > self._reached_ms.get(tp, 0):
-                self._reached_ms[tp] = at
+                self._reached_ms[tp], self._last_ms[tp] = at, now
                 clock = now if self._kafka.heartbeat_clock == "wall" else 0
                 beats = [_encode(heartbeat(tp.topic, tp.partition, end, at, clock))]
                 await self._outbox.put(self._kafka.log_topic, beats)

@@ -37,7 +37,8 @@ WATERMARK_LAG = Gauge(
 )
 EVENT_TO_CLICKHOUSE = Histogram(
     "quanyu_event_to_clickhouse_seconds",
-    "From arrival on the broker until the rows are stored, seconds; of the oldest signal of each envelope.",
+    "From arrival on the broker until it is folded and what came of it is stored, seconds, without the wait for the "
+    "watermark; of the oldest signal of each envelope.",
     ["city"],
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
     registry=REGISTRY,
