@@ -47,11 +47,17 @@ bench: install-dev
 	$(BIN)/python -m bench.join
 	$(BIN)/python -m bench.replay
 	$(BIN)/python -m bench.live
+	$(BIN)/python -m bench.live --apart
+	$(BIN)/python -m bench.restart
+	$(BIN)/python -m bench.snapshots
+	$(BIN)/python -m bench.latency
 
-# Long runs: ten times the events in the same memory; faults over and over (an hour).
+# Long runs: ten times the events in the same memory; half an hour of live in the same memory; faults over and over (an
+# hour and a half).
 soak: install-dev
 	$(MAKE) -C tests/servers kafka
 	$(BIN)/python -m bench.replay --memory
+	$(BIN)/python -m bench.steady
 	QUANYU_FAULTS=long $(BIN)/python -m pytest tests/faults
 
 # The reference pages and the JSON Schemas, made of the code.

@@ -63,7 +63,7 @@ def run(folder: Path, database: str, batch: int) -> dict[str, Any]:
     grids = f"grids.file={folder / 'grids.toml'}"
     settings = configuration.load(environ={}, overrides=[grids])
     now = time.time_ns() // 1_000_000
-    meter = RoomMeter(time.thread_time)
+    meter = RoomMeter(clock=time.thread_time)
     key = b"benchmark"
     feeds = [file_feed(folder / f"{name}.ndjson", name, load_mapping(name), now, n) for n, name in enumerate(SOURCES)]
     assembly = assemble(settings, key, {o: f.source for f in feeds for o in f.origins}, meter)

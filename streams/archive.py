@@ -103,7 +103,7 @@ class Tally:
 
 
 class Archive:
-    """The archived days of one topic below `directory`."""
+    """The archived days of one log below `directory`; `topic` is its name, the folder's too."""
 
     def __init__(self, directory: Path, topic: str) -> None:
         self.topic = topic

@@ -14,7 +14,7 @@ from schemas import Envelope, QuanyuError, UsageError
 from streams.archive import READ, Archive, Manifest, Message, check
 from streams.envelopes import steps
 from streams.kafka_range import Reach, reach, read_offsets
-from streams.settings import Settings
+from streams.settings import Kafka, Settings
 from streams.windows import Calendar
 
 
@@ -41,6 +41,11 @@ class Result(Struct, frozen=True):
     may_expire_before: int
 
 
+def log_name(kafka: Kafka) -> str:
+    """Of the city's log: the topic, with the partition where cities share it."""
+    return kafka.log_topic if kafka.partitions == 1 else f"{kafka.log_topic}-{kafka.partition}"
+
+
 def archive(settings: Settings, directory: Path, until: date, check_all: bool) -> Result:
     """Archive every closed day of the log up to `until` that is not there yet.
 
@@ -48,7 +53,7 @@ def archive(settings: Settings, directory: Path, until: date, check_all: bool) -
     another log, QuanyuError for messages that are missing, Unreachable when Kafka does not answer.
     """
     kafka = settings.kafka
-    store = Archive(directory, kafka.log_topic)
+    store = Archive(directory, log_name(kafka))
     with store.locked():
         known = store.days()
         if check_all:
@@ -71,7 +76,7 @@ def archive(settings: Settings, directory: Path, until: date, check_all: bool) -
             written.append(_write(settings, store, day, range(start, stop), joins))
             start = stop
     shown = [_archived(m, "there") for m in known if m.day <= until.isoformat()]
-    return Result(kafka.log_topic, str(directory), [*shown, *(_archived(m, "written") for m in written)], start)
+    return Result(store.topic, str(directory), [*shown, *(_archived(m, "written") for m in written)], start)
 
 
 def _days(settings: Settings, known: Sequence[Manifest], held: Reach, until: date) -> list[date]:
@@ -141,12 +146,12 @@ def archived_log(
     Times are those of the messages, as for a range of a topic.
     """
     kafka = settings.kafka
-    store = Archive(directory, kafka.log_topic)
+    store = Archive(directory, log_name(kafka))
     known = store.days()
     if not known:
         raise UsageError(
-            f"--archive {directory}: holds no days of {kafka.log_topic}",
-            f"--archive {directory}：其中没有 {kafka.log_topic} 的归档",
+            f"--archive {directory}: holds no days of {store.topic}",
+            f"--archive {directory}：其中没有 {store.topic} 的归档",
         )
     times = [at for at in (from_ms, to_ms) if at is not None]
     held = reach(kafka, kafka.log_topic, times) if and_kafka else None

@@ -1,8 +1,8 @@
 """Kafka from the outside: topics, reachability, a producer. kafka-python; blocking; no consumer groups.
 
 Topics are declared here and nowhere else (Faust dies of a topic that a broker made with another partition count):
-one raw topic a source with its own partitions, and the city's log, late signals, state and watermark with one each. The
-log has ONE partition a city on purpose: it is a total order.
+one raw topic a source with its own partitions, and the city's log, late signals, dead letters, state and watermark with
+one partition a city each. The log has ONE partition a city on purpose: it is a total order.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def wanted_topics(settings: Settings) -> list[Topic]:
     return [
         Topic(
             name=name,
-            partitions=counts.get(name, 1),
+            partitions=counts.get(name, kafka.partitions),
             replication=kafka.replication,
             retention_ms=(rejected_days if name == kafka.rejected_topic else kafka.retention_days) * DAY_MS,
             max_message_bytes=LOG_MESSAGE_BYTES if name in own else max(1_048_588, settings.intake.max_record_bytes),
@@ -256,8 +256,8 @@ def require_topics(topics: list[Topic], settings: Settings) -> None:
         elif not topic.ok:
             have, want, key = topic.found_partitions, topic.partitions, source.get(topic.name)
             if key is None:
-                fix = "the city's log is one partition; move it away and create it anew, or name another topic"
-                zh_fix = "城市日志只能有一个分区；请移走后重建，或改用另一个主题名"
+                fix = f"it has one partition a city: set kafka.partitions = {have}, or name another topic"
+                zh_fix = f"每个城市一个分区：请设置 kafka.partitions = {have}，或改用另一个主题名"
             elif have > want:
                 fix = f"set {key} = {have} (a topic cannot shrink)"
                 zh_fix = f"请设置 {key} = {have}（主题分区数不能减少）"

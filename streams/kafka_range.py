@@ -99,12 +99,14 @@ def read_range(
     now_ms: int = 0,
     batch_size: int = 5000,
     ahead_ms: int = QUARTER_HOUR_MS,
+    partition: int | None = None,
 ) -> Iterator[RawBatch | PartitionTick]:
     """Records whose broker time lies in [from_ms, to_ms) (None: from the first kept, to the end as of now).
 
     Yields RawBatch (at most `batch_size` records of one partition of `topic`; `now_ms` is passed on) and PartitionTick,
-    in offset order within a partition. Raises UsageError when the topic does not exist, when this user may not read it
-    or when its retention has eaten part of the span (saying which partitions), Unreachable when Kafka does not answer.
+    in offset order within a partition; of `partition` alone if it is given. Raises UsageError when the topic does not
+    exist, when this user may not read it or when its retention has eaten part of the span (saying which partitions),
+    Unreachable when Kafka does not answer.
     """
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         raise UsageError(
@@ -112,7 +114,7 @@ def read_range(
             f"时间范围为空：{_iso(from_ms)} 不早于 {_iso(to_ms)}",
         )
     with kafka_errors(kafka, f"reading {topic}"), ExitStack() as opened:
-        parts = _look(kafka, topic, from_ms, to_ms)
+        parts = _look(kafka, topic, from_ms, to_ms, partition)
         try:
             for part in parts:
                 part.open(kafka, batch_size)
@@ -133,29 +135,34 @@ def ends_of_range(kafka: Kafka, topic: str, from_ms: int | None = None, to_ms: i
 
 
 class Span(Struct, frozen=True):
-    """First kept offset of a topic of one partition, and the one behind its last record."""
+    """First kept offset of a partition, and the one behind its last record."""
 
     first: int
     end: int
 
 
 def span(kafka: Kafka, topic: str) -> Span:
-    """Of a topic of one partition. Raises UsageError when it does not exist, or this user may not see it."""
+    """Of the city's partition of a topic. Raises UsageError when it is not there, or this user may not see it."""
     with kafka_errors(kafka, f"looking at {topic}"), closing(consumer(kafka)) as source:
-        if not source.partitions_for_topic(topic):
+        if kafka.partition not in (source.partitions_for_topic(topic) or ()):
             raise _not_there(kafka, topic)
-        partition = TopicPartition(topic, 0)
+        partition = TopicPartition(topic, kafka.partition)
         return Span(source.beginning_offsets([partition])[partition], source.end_offsets([partition])[partition])
 
 
-def _look(kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
+def _look(
+    kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None, partition: int | None = None
+) -> list[_Part]:
     with closing(consumer(kafka)) as source:
-        return _parts(source, kafka, topic, from_ms, to_ms)
+        return _parts(source, kafka, topic, from_ms, to_ms, partition)
 
 
-def _parts(source: KafkaConsumer, kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None) -> list[_Part]:
+def _parts(
+    source: KafkaConsumer, kafka: Kafka, topic: str, from_ms: int | None, to_ms: int | None, partition: int | None
+) -> list[_Part]:
     """Partitions with their first and end offset in the span; those without records left out."""
-    numbers = source.partitions_for_topic(topic)
+    numbers = source.partitions_for_topic(topic) or set()
+    numbers = numbers if partition is None else numbers & {partition}
     if not numbers:
         raise _not_there(kafka, topic)
     partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
@@ -259,15 +266,19 @@ class Reach(Struct, frozen=True):
 
 
 def reach(kafka: Kafka, topic: str, times_ms: Iterable[int]) -> Reach:
-    """Look at a topic of one partition. Raises UsageError if it is none, Unreachable when Kafka does not answer."""
+    """Look at the city's partition of a topic.
+
+    Raises UsageError if it is not there, Unreachable when Kafka does not answer.
+    """
     with kafka_errors(kafka, f"looking at {topic}"), closing(consumer(kafka)) as source:
-        numbers = source.partitions_for_topic(topic)
-        if numbers != {0}:
+        if kafka.partition not in (source.partitions_for_topic(topic) or ()):
             raise UsageError(
-                f"Kafka has no topic {topic} of one partition; check kafka.log_topic, or run `quanyu topics create`",
-                f"Kafka 上没有单分区的主题 {topic}；请检查 kafka.log_topic，或运行 `quanyu topics create`",
+                f"Kafka has no partition {kafka.partition} of topic {topic}; check kafka.log_topic and "
+                f"kafka.partition, or run `quanyu topics create`",
+                f"Kafka 上没有主题 {topic} 的分区 {kafka.partition}；请检查 kafka.log_topic 与 kafka.partition，"
+                f"或运行 `quanyu topics create`",
             )
-        part = TopicPartition(topic, 0)
+        part = TopicPartition(topic, kafka.partition)
 
         def found(at_ms: int) -> Any:
             return source.offsets_for_times({part: at_ms})[part]
@@ -279,11 +290,11 @@ def reach(kafka: Kafka, topic: str, times_ms: Iterable[int]) -> Reach:
 
 
 def read_offsets(kafka: Kafka, topic: str, start: int, end: int, batch_size: int = 500) -> Iterator[list[Any]]:
-    """The client's own records at offsets [start, end) of partition 0, in order.
+    """The client's own records at offsets [start, end) of the city's partition, in order.
 
     Raises UsageError when retention removes some of them meanwhile, Unreachable when Kafka does not answer.
     """
-    part = _Part(TopicPartition(topic, 0), start, end)
+    part = _Part(TopicPartition(topic, kafka.partition), start, end)
     with kafka_errors(kafka, f"reading {topic}"), ExitStack() as opened:
         part.open(kafka, batch_size)
         opened.callback(part.consumer.close, autocommit=False)

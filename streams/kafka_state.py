@@ -71,7 +71,7 @@ def describe(settings: Settings, names: list[str]) -> list[TopicState]:
 
 
 def lags(settings: Settings, topics: list[str]) -> list[Lag]:
-    """What the consumer group has not done yet, topic by topic."""
+    """What the consumer group has not done yet, topic by topic; of the log, the city's partition."""
     kafka = settings.kafka
     with kafka_errors(kafka, "asking for the group's offsets"):
         consumer = KafkaConsumer(
@@ -81,7 +81,7 @@ def lags(settings: Settings, topics: list[str]) -> list[Lag]:
             allow_auto_create_topics=False,
         )
         try:
-            return [_lag(consumer, topic) for topic in topics]
+            return [_lag(consumer, t, kafka.partition if t == kafka.log_topic else None) for t in topics]
         finally:
             consumer.close(autocommit=False)
 
@@ -135,8 +135,9 @@ def _state(topic: dict[str, Any], config: dict[str, Any], newest_ms: int) -> Top
     )
 
 
-def _lag(consumer: KafkaConsumer, topic: str) -> Lag:
-    parts = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+def _lag(consumer: KafkaConsumer, topic: str, partition: int | None) -> Lag:
+    numbers = sorted(consumer.partitions_for_topic(topic) or ()) if partition is None else [partition]
+    parts = [TopicPartition(topic, number) for number in numbers]
     # the ends last: what is committed before cannot be beyond them
     done = [consumer.committed(part) for part in parts]
     first, end = consumer.beginning_offsets(parts), consumer.end_offsets(parts)

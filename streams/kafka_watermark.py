@@ -1,4 +1,4 @@
-"""The city's watermark as the intake workers see it: the newest record of a small compacted topic."""
+"""The city's watermark as the intake workers see it: the newest record of its partition of a small compacted topic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WatermarkReader:
     """Follows the topic from its newest record on. Connects when it is first asked, and again after an error."""
 
     def __init__(self, kafka: Kafka) -> None:
-        self._kafka, self._partition = kafka, TopicPartition(kafka.watermark_topic, 0)
+        self._kafka, self._partition = kafka, TopicPartition(kafka.watermark_topic, kafka.partition)
         self._consumer: KafkaConsumer | None = None
         self._latest_ms = 0
 

@@ -16,17 +16,17 @@ MAX_VALUE_BYTES = 7_900_000
 
 
 class Letters:
-    """Hands dead letters to the database and to a topic ("" for none), both at once."""
+    """Hands dead letters to the database and to a partition of a topic ("" for none), both at once."""
 
-    def __init__(self, store: Store, publish: Publish, topic: str) -> None:
-        self._store, self._publish, self._topic = store, publish, topic
+    def __init__(self, store: Store, publish: Publish, topic: str, partition: int = 0) -> None:
+        self._store, self._publish, self._topic, self._partition = store, publish, topic, partition
 
     async def put(self, rejected: Sequence[Rejected], now_ms: int) -> Step:
         """Hand them over; what it gives, awaited, returns when both hold them all, and raises what went wrong."""
         stored = asyncio.Event()
         await self._store.put(Rows(ingested_at_ms=now_ms, rejected=list(rejected)), stored.set)
         letters = rejected if self._topic else ()
-        sent = asyncio.gather(*(self._publish(self._topic, 0, *message(letter)) for letter in letters))
+        sent = asyncio.gather(*(self._publish(self._topic, self._partition, *message(letter)) for letter in letters))
 
         async def safe() -> None:
             await stored.wait()

@@ -12,11 +12,10 @@ from schemas import Envelope
 from schemas.rows import Rows
 from streams import logs, metrics
 from streams.assemble import Assembly
-from streams.batches import RecordBatch, taken
+from streams.batches import RecordBatch
 from streams.envelopes import steps
 from streams.live_state import Snapshots
 from streams.live_store import Outbox, Store
-from streams.live_watch import Watch
 
 #: signals that the city stage folds without letting other work in
 CITY_SIGNALS = 4000
@@ -35,11 +34,10 @@ class CityWorker:
         store: Store,
         outbox: Outbox,
         snapshots: Snapshots,
-        watch: Watch,
         now: Callable[[], int],
     ) -> None:
         self._stage, self._store, self._outbox, self._now = assembly.city, store, outbox, now
-        self._kafka, self._snapshots, self._watch = assembly.settings.kafka, snapshots, watch
+        self._kafka, self._snapshots, self._city = assembly.settings.kafka, snapshots, assembly.settings.city.name
         self._state = assembly.city.start()
         self._started_ms = now()
         #: offset of the log behind what the state holds; 0: nothing yet
@@ -57,6 +55,7 @@ class CityWorker:
     def released(self) -> None:
         """The log is another worker's from now on."""
         self._snapshots.released()
+        metrics.forget(self._city)
 
     async def stopping(self, *_: Any, **__: Any) -> None:
         """The consumer has stopped: a last snapshot, so that the next start has nothing to do again."""
@@ -68,12 +67,6 @@ class CityWorker:
                 await self._snapshots.sent()
         except TimeoutError:
             logs.get().warning("no last snapshot in time; the next start folds on from the one before")
-
-    async def run(self, stream: Any) -> None:
-        """The agent's body."""
-        async for event in taken(stream):
-            with self._watch.working("city"):
-                await self.take(event)
 
     async def take(self, event: Any) -> None:
         """One batch of the log, in steps that let other work in. Acked when all that came of it is safe."""
@@ -130,17 +123,17 @@ class CityWorker:
         def stored() -> None:
             now = self._now()
             for at in arrived:
-                metrics.EVENT_TO_CLICKHOUSE.observe(max(0, now - at) / 1000)
+                metrics.EVENT_TO_CLICKHOUSE.labels(self._city).observe(max(0, now - at) / 1000)
 
         return stored
 
     def _show(self) -> None:
         watermark = self._state.order.watermark_ms
         if watermark > 0:
-            metrics.WATERMARK_LAG.set((self._now() - watermark) / 1000)
+            metrics.WATERMARK_LAG.labels(self._city).set((self._now() - watermark) / 1000)
         for name, room in (("order", self._state.order.waiting), ("incidents", self._state.incidents.members)):
-            metrics.STATE_ITEMS.labels(name).set(len(room))
+            metrics.STATE_ITEMS.labels(self._city, name).set(len(room))
         for source, feed in self._state.feeds.feeds.items():
             if feed.last_arrived_ms:
-                metrics.FEED_STALENESS.labels(source).set((self._now() - feed.last_arrived_ms) / 1000)
-            metrics.FEED_ALERT.labels(source).set(bool(feed.opened_ms))
+                metrics.FEED_STALENESS.labels(self._city, source).set((self._now() - feed.last_arrived_ms) / 1000)
+            metrics.FEED_ALERT.labels(self._city, source).set(bool(feed.opened_ms))

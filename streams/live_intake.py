@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from schemas import RawBatch
+from schemas import RawBatch, TooMuchBadData
 from streams import metrics
 from streams.assemble import Assembly
 from streams.batches import TP, Consumer, RecordBatch, taken
@@ -27,17 +27,29 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class IntakeWorker:
-    """The intake stage of this worker: any number of raw partitions."""
+    """The intake stage of this worker for one city: any number of its raw partitions.
 
-    def __init__(self, assembly: Assembly, store: Store, outbox: Outbox, watch: Watch, now: Callable[[], int]) -> None:
+    Too many bad records end the process; with `give_up`, which is told of it, only the intake of this city.
+    """
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        store: Store,
+        outbox: Outbox,
+        watch: Watch,
+        now: Callable[[], int],
+        give_up: Callable[[TooMuchBadData], None] | None = None,
+    ) -> None:
         self._stage, self._outbox, self._now = assembly.intake, outbox, now
-        self._watch = watch
+        self._watch, self._give_up = watch, give_up
         settings = assembly.settings
-        self._kafka = settings.kafka
-        self._letters = Letters(store, outbox.publish, settings.kafka.rejected_topic)
+        self._kafka, self._city = settings.kafka, settings.city.name
+        self._letters = Letters(store, outbox.publish, settings.kafka.rejected_topic, outbox.partition)
         self._sources = {source.topic: name for name, source in settings.sources.items()}
         self._lateness_ms = {s.topic: max(s.lateness_s, 0) * 1000 for s in settings.sources.values()}
         self._share = BadShare(settings.intake.max_bad_share, settings.intake.bad_window)
+        self._stopped = False
         self._reached_ms: dict[TP, int] = {}
         self._last_ms: dict[TP, int] = {}
         self._alignment = Alignment(settings.live.ahead_min * MINUTE_MS)
@@ -52,6 +64,8 @@ class IntakeWorker:
 
     async def take(self, event: Any) -> None:
         """One batch of one raw partition: its dead letters made safe, its envelope on the log, then the ack."""
+        if self._stopped:
+            return
         batch: RecordBatch = event.value
         metrics.BATCH_ITEMS.labels("intake").observe(len(batch))
         now = self._now()
@@ -71,11 +85,19 @@ class IntakeWorker:
         self._reached_ms[tp] = max(self._reached_ms.get(tp, 0), told)
         self._last_ms[tp] = now
         for bad in rejected:
-            metrics.REJECTED.labels(source, bad.reason).inc()
+            metrics.REJECTED.labels(self._city, source, bad.reason).inc()
 
         async def logged() -> None:
-            self._share.add(len(raw.values), len(rejected))
-            event.ack()
+            try:
+                self._share.add(len(raw.values), len(rejected))
+            except TooMuchBadData as error:
+                if self._give_up is None:
+                    raise
+                if not self._stopped:
+                    self._stopped = True
+                    self._give_up(error)
+            else:
+                event.ack()
 
         safe = await self._letters.put(rejected, now) if rejected else None
         await self._outbox.put(self._kafka.log_topic, messages(envelope), logged, safe)
@@ -86,19 +108,21 @@ class IntakeWorker:
         mine = {tp for tp in consumer.assignment() if tp.topic in self._sources}
         # what another worker reads meanwhile may come back from an earlier offset
         self._middle_ms = {tp: middle for tp, middle in self._middle_ms.items() if tp in mine}
-        ahead = self._alignment.ahead(self._middle_ms, watermark_ms, self._now())
+        ahead = mine if self._stopped else self._alignment.ahead(self._middle_ms, watermark_ms, self._now())
         held = consumer.held
         if ahead - held:
             consumer.hold(ahead - held)
         if (held & mine) - ahead:
             await consumer.release((held & mine) - ahead)
-        metrics.HELD_PARTITIONS.set(len(ahead))
+        metrics.HELD_PARTITIONS.labels(self._city).set(len(ahead))
 
     async def beat(self, consumer: Consumer) -> None:
-        """Tell the time of every assigned partition that has been read to its end and brings nothing."""
+        """Tell the time of every partition that has been read to its end and brings nothing: once it is ours, and
+        then every `heartbeat_s`."""
         now = self._now()
         mine = [tp for tp in consumer.assignment() if tp.topic in self._sources]
-        idle = [tp for tp in mine if now - self._last_ms.get(tp, 0) >= self._kafka.heartbeat_s * 1000]
+        every_ms = self._kafka.heartbeat_s * 1000
+        idle = [tp for tp in mine if now - self._last_ms.get(tp, 0) >= every_ms]
         if not idle:
             return
         ends = await consumer.highwaters(*idle)
@@ -111,7 +135,7 @@ class IntakeWorker:
             else:
                 at = max(self._reached_ms.values(), default=0)
             if at > self._reached_ms.get(tp, 0):
-                self._reached_ms[tp] = at
+                self._reached_ms[tp], self._last_ms[tp] = at, now
                 clock = now if self._kafka.heartbeat_clock == "wall" else 0
                 beats = [_encode(heartbeat(tp.topic, tp.partition, end, at, clock))]
                 await self._outbox.put(self._kafka.log_topic, beats)

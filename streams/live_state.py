@@ -1,7 +1,7 @@
 """Snapshots of the live city: taken between two batches of the log, sent while the fold goes on, loaded on assignment.
 
 1. A snapshot is frozen at the end of a batch, every `snapshot_s`, and at a stop.
-2. Its chunks are encoded in a thread and sent one by one; its manifest only when the rows of everything before its
+2. Its chunks are encoded in a thread and sent a few at a time; its manifest only when the rows of everything before its
    offset are stored. A restart therefore goes on from an offset behind which nothing is missing.
 3. Each assignment writes an edition of its own (see `streams.state_topic`).
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
 from time import monotonic
 
 from streams import logs, metrics
@@ -18,6 +19,9 @@ from streams.live_store import Health, until_answered
 from streams.pipeline import CityState
 from streams.snapshots import freeze, restore, rules_of
 from streams.state_topic import Edition, Kept, Message
+
+#: messages on their way at once: one by one, each would wait for its turn beside the fold
+TOGETHER = 64
 
 #: send(topic, key, value): returns when the broker has it
 Send = Callable[[str, bytes, bytes | None], Awaitable[None]]
@@ -47,7 +51,8 @@ class Snapshots:
         self._due = monotonic() + self._interval_s
         self._made_ms = now()
         self._offset = 0
-        metrics.SNAPSHOT_AGE.set_function(self._age_s)
+        self._city = assembly.settings.city.name
+        metrics.SNAPSHOT_AGE.labels(self._city).set_function(self._age_s)
 
     def released(self) -> None:
         """The log is another worker's: nothing is to be saved here."""
@@ -86,7 +91,7 @@ class Snapshots:
             return None
         began = monotonic()
         frozen = Frozen(freeze(state), next_offset)
-        metrics.SNAPSHOT_PAUSE.observe(monotonic() - began)
+        metrics.SNAPSHOT_PAUSE.labels(self._city).observe(monotonic() - began)
         self._due = monotonic() + self._interval_s
         self._offset = next_offset
         self._waiting.put_nowait(frozen)
@@ -110,21 +115,18 @@ class Snapshots:
 
     async def _save(self, edition: Edition, frozen: Frozen) -> None:
         began = monotonic()
-        topic = self._kafka.state_topic
-        messages = edition.chunks(frozen.state)
-        while (message := await asyncio.to_thread(next, messages, None)) is not None:
-            await self._send(topic, *message)
+        await self._send_all(edition.chunks(frozen.state))
         await frozen.stored.wait()
         if edition is not self._edition:  # the city has moved on
             return
         manifest, last = edition.manifest(frozen.next_offset, frozen.state.order.watermark_ms, self._now())
-        await self._send(topic, *last)
+        await self._send_all([last])
         self._made_ms = manifest.made_at_ms
-        metrics.SNAPSHOT_SECONDS.observe(monotonic() - began)
-        metrics.SNAPSHOT_BYTES.set(manifest.bytes)
-        await self._remove(edition.replaced(manifest))
+        metrics.SNAPSHOT_SECONDS.labels(self._city).observe(monotonic() - began)
+        metrics.SNAPSHOT_BYTES.labels(self._city).set(manifest.bytes)
+        await self._send_all(edition.replaced(manifest))
         if self._others:
-            await self._remove(edition.older(await self._kept(), manifest))
+            await self._send_all(edition.older(await self._kept(), manifest))
             self._others = False
 
     async def _kept(self) -> Kept:
@@ -136,6 +138,8 @@ class Snapshots:
         await until_answered(look, "broker", self._health)
         return found[0]
 
-    async def _remove(self, tombstones: Iterable[Message]) -> None:
-        for key, _ in tombstones:
-            await self._send(self._kafka.state_topic, key, None)
+    async def _send_all(self, messages: Iterable[Message]) -> None:
+        """Returns when the broker has them all, in whatever order. They are made in a thread."""
+        rest, topic = iter(messages), self._kafka.state_topic
+        while part := await asyncio.to_thread(lambda: list(islice(rest, TOGETHER))):
+            await asyncio.gather(*[self._send(topic, key, value) for key, value in part])

@@ -41,6 +41,8 @@ class Health(Struct):
     assigned: bool = False
     #: of each call that has to wait: its server, and what that said
     waits: dict[object, tuple[str, str]] = {}
+    #: city -> why nothing of it is taken in
+    stopped: dict[str, str] = {}
 
     @property
     def waiting(self) -> dict[str, str]:
@@ -51,20 +53,23 @@ class Health(Struct):
     def unready(self) -> str:
         """Why the worker does not work; "" when it does."""
         reasons = [f"waiting for {server}: {said}" for server, said in self.waiting.items()]
+        reasons += [f"{city} has stopped: {why}" for city, why in sorted(self.stopped.items())]
         return "; ".join(reasons or ([] if self.assigned else ["no partitions are assigned yet"]))
 
 
-async def until_answered(call: Callable[[], Awaitable[None]], server: str, health: Health) -> None:
+async def until_answered(call: Callable[[], Awaitable[None]], server: str, health: Health, city: str = "") -> None:
     """Call until it does not raise Unreachable, with growing waits: an outage is waited out in place.
 
-    `health` says meanwhile what is waited for, also while a call just does not come back.
+    `health` says meanwhile what is waited for, also while a call just does not come back. `city`: whose server it is,
+    where cities have their own.
     """
     loop, me, tries = asyncio.get_running_loop(), object(), 0
+    named = f"{server} of {city}" if city else server
 
     def waiting(why: str) -> None:
-        if server not in health.waiting:
-            logs.get().warning(f"waiting for the {server}; nothing is lost", error=why)
-        health.waits[me] = server, why
+        if named not in health.waiting:
+            logs.get().warning(f"waiting for the {named}; nothing is lost", error=why)
+        health.waits[me] = named, why
 
     while True:
         silent = loop.call_later(SILENT_S, waiting, f"no answer for {SILENT_S:.0f} s")
@@ -79,15 +84,15 @@ async def until_answered(call: Callable[[], Awaitable[None]], server: str, healt
             silent.cancel()
         await asyncio.sleep(wait)
         tries += 1
-    if health.waits.pop(me, None) and server not in health.waiting:
-        logs.get().warning(f"the {server} answers again")
+    if health.waits.pop(me, None) and named not in health.waiting:
+        logs.get().warning(f"the {named} answers again")
 
 
 class Store:
     """The sink for asyncio: one call at a time, in a thread, waiting out an outage in place."""
 
-    def __init__(self, sink: Sink, health: Health) -> None:
-        self._sink, self._health = sink, health
+    def __init__(self, sink: Sink, health: Health, city: str = "") -> None:
+        self._sink, self._health, self._city = sink, health, city
         self._queue: asyncio.Queue[tuple[Rows, Done | None]] = asyncio.Queue(DEPTH)
         self._undone: list[Done] = []
 
@@ -113,20 +118,23 @@ class Store:
                     done()
 
     async def _waited(self, call: Callable[[], None]) -> None:
-        await until_answered(lambda: asyncio.to_thread(call), "database", self._health)
+        await until_answered(lambda: asyncio.to_thread(call), "database", self._health, self._city)
 
 
 class Outbox:
-    """Messages to the log and its neighbours, one after the other: one that failed is never overtaken."""
+    """Messages to the log and its neighbours, one after the other: one that failed is never overtaken.
 
-    def __init__(self, publish: Publish) -> None:
-        self.publish = publish
+    `partition`: the city's, of each of these topics.
+    """
+
+    def __init__(self, publish: Publish, partition: int = 0) -> None:
+        self.publish, self.partition = publish, partition
         self._queue: asyncio.Queue[tuple[str, Sequence[bytes], Step | None, Step | None]] = asyncio.Queue(DEPTH)
 
     async def put(
         self, topic: str, values: Sequence[bytes], then: Step | None = None, first: Step | None = None
     ) -> None:
-        """Hand over messages for partition 0 of a topic; `then` runs when the broker has them all.
+        """Hand over messages for a topic; `then` runs when the broker has them all.
 
         `first` is waited for before any of them is sent, and so before what was handed over later.
         """
@@ -139,6 +147,6 @@ class Outbox:
             if first is not None:
                 await first()
             for value in values:
-                await self.publish(topic, 0, value)
+                await self.publish(topic, self.partition, value)
             if then is not None:
                 await then()

@@ -24,25 +24,27 @@ class Watch:
 
     def __init__(self, health: Health, stuck_s: float, clock: Callable[[], float] = monotonic) -> None:
         self._health, self._stuck_s, self._clock = health, stuck_s, clock
-        self._since: dict[str, float] = {}
+        self._works: dict[object, tuple[str, float]] = {}
         self._waited = clock()
         self._over = Event()
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
         """Wraps the work on one batch."""
-        self._since[what] = self._clock()
+        work = object()
+        self._works[work] = what, self._clock()
         try:
             yield
         finally:
-            del self._since[what]
+            del self._works[work]
 
     def overdue(self) -> str:
         """What has been in work for too long, not counting the time until a server last answered; "" if nothing."""
         now = self._clock()
         if self._health.waiting:
             self._waited = now
-        return next((w for w, since in list(self._since.items()) if now - max(since, self._waited) > self._stuck_s), "")
+        works = list(self._works.values())
+        return next((what for what, since in works if now - max(since, self._waited) > self._stuck_s), "")
 
     @contextmanager
     def looking(self) -> Iterator[None]:

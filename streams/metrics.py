@@ -20,11 +20,11 @@ REGISTRY = CollectorRegistry()
 ROOM_ITEMS = Counter(
     "quanyu_room_items",
     "Items into (direction=in) and out of a room, by outcome.",
-    ["room", "direction", "outcome"],
+    ["city", "room", "direction", "outcome"],
     registry=REGISTRY,
 )
-ROOM_SECONDS = Counter("quanyu_room_seconds", "Time a room has worked, seconds.", ["room"], registry=REGISTRY)
-STATE_ITEMS = Gauge("quanyu_state_items", "Entries of a room's state.", ["room"], registry=REGISTRY)
+ROOM_SECONDS = Counter("quanyu_room_seconds", "Time a room has worked, seconds.", ["city", "room"], registry=REGISTRY)
+STATE_ITEMS = Gauge("quanyu_state_items", "Entries of a room's state.", ["city", "room"], registry=REGISTRY)
 BATCH_ITEMS = Histogram(
     "quanyu_batch_items",
     "Records of one batch.",
@@ -33,56 +33,72 @@ BATCH_ITEMS = Histogram(
     registry=REGISTRY,
 )
 WATERMARK_LAG = Gauge(
-    "quanyu_watermark_lag_seconds", "Wall clock minus the city's watermark, seconds.", registry=REGISTRY
+    "quanyu_watermark_lag_seconds", "Wall clock minus the city's watermark, seconds.", ["city"], registry=REGISTRY
 )
 EVENT_TO_CLICKHOUSE = Histogram(
     "quanyu_event_to_clickhouse_seconds",
-    "From arrival on the broker until the rows are stored, seconds; of the oldest signal of each envelope.",
+    "From arrival on the broker until it is folded and what came of it is stored, seconds, without the wait for the "
+    "watermark; of the oldest signal of each envelope.",
+    ["city"],
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900),
     registry=REGISTRY,
 )
-REJECTED = Counter("quanyu_rejected", "Records refused by intake.", ["source", "reason"], registry=REGISTRY)
+REJECTED = Counter("quanyu_rejected", "Records refused by intake.", ["city", "source", "reason"], registry=REGISTRY)
 RETRIES = Counter("quanyu_retries", "Writes repeated because a server did not answer.", ["server"], registry=REGISTRY)
 FEED_STALENESS = Gauge(
     "quanyu_feed_staleness_seconds",
     "Wall clock minus the newest arrival from a source, seconds.",
-    ["source"],
+    ["city", "source"],
     registry=REGISTRY,
 )
 FEED_ALERT = Gauge(
     "quanyu_feed_alert",
     "1 while an alert of the source's feed is open: silent, thin or unread, and until it was well for feeds.hold_min.",
-    ["source"],
+    ["city", "source"],
     registry=REGISTRY,
 )
 DELIVERIES = Counter(
     "quanyu_deliveries", "Alert deliveries by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
 )
-SNAPSHOT_AGE = Gauge("quanyu_snapshot_age_seconds", "Age of the city's newest complete snapshot.", registry=REGISTRY)
+SNAPSHOT_AGE = Gauge(
+    "quanyu_snapshot_age_seconds", "Age of the city's newest complete snapshot.", ["city"], registry=REGISTRY
+)
 SNAPSHOT_SECONDS = Histogram(
     "quanyu_snapshot_seconds",
     "From the freezing of the state until its snapshot is complete, seconds.",
+    ["city"],
     buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
     registry=REGISTRY,
 )
 SNAPSHOT_PAUSE = Histogram(
     "quanyu_snapshot_pause_seconds",
     "How long the fold stood still for a snapshot, seconds.",
+    ["city"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1),
     registry=REGISTRY,
 )
 SNAPSHOT_BYTES = Gauge(
-    "quanyu_snapshot_bytes", "Size of the newest snapshot, bytes, not compressed.", registry=REGISTRY
+    "quanyu_snapshot_bytes", "Size of the newest snapshot, bytes, not compressed.", ["city"], registry=REGISTRY
 )
-HELD_PARTITIONS = Gauge("quanyu_held_partitions", "Raw partitions held back because they run ahead.", registry=REGISTRY)
-LOG_LAG = Gauge("quanyu_log_lag", "Messages of the city's log that are not folded yet.", registry=REGISTRY)
+HELD_PARTITIONS = Gauge(
+    "quanyu_held_partitions", "Raw partitions held back because they run ahead.", ["city"], registry=REGISTRY
+)
+LOG_LAG = Gauge("quanyu_log_lag", "Messages of the city's log that are not folded yet.", ["city"], registry=REGISTRY)
+#: what only the worker that has a city's log can tell
+OF_THE_LOG = (WATERMARK_LAG, LOG_LAG, STATE_ITEMS, FEED_STALENESS, FEED_ALERT, SNAPSHOT_BYTES)
+
+
+def forget(city: str) -> None:
+    """Tell nothing more of a city whose log is another worker's: a gauge that stands still reads as trouble."""
+    for gauge in OF_THE_LOG:
+        gauge.remove_by_labels({"city": city})
 
 
 class RoomMeter:
-    """Counts and times the rooms of a shell (see `streams.pipeline.Meter`)."""
+    """Counts and times the rooms of a shell (see `streams.pipeline.Meter`), for the city of that name."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+    def __init__(self, city: str = "", clock: Callable[[], float] = time.perf_counter) -> None:
+        self._city, self._clock = city, clock
         self.seconds: dict[str, float] = {}
 
     @contextmanager
@@ -91,8 +107,8 @@ class RoomMeter:
         yield
         spent = self._clock() - began
         self.seconds[name] = self.seconds.get(name, 0.0) + spent
-        ROOM_ITEMS.labels(name, "in", "").inc(items)
-        ROOM_SECONDS.labels(name).inc(spent)
+        ROOM_ITEMS.labels(self._city, name, "in", "").inc(items)
+        ROOM_SECONDS.labels(self._city, name).inc(spent)
 
     def room(self, name: str, items: int) -> AbstractContextManager[object]:
         """Wraps one step of a room."""

@@ -137,6 +137,8 @@ class Kafka(Section, frozen=True, forbid_unknown_fields=True):
     late_topic: str = "signals.late"
     state_topic: str = "city.state"
     watermark_topic: str = "city.watermark"
+    partitions: Annotated[Positive, Meta(description="cities that share these five topics: one partition each")] = 1
+    partition: Annotated[NotNegative, Meta(description="the one of this city; its alone")] = 0
     retention_days: Positive = 30
     replication: Positive = 1
     heartbeat_s: Annotated[float, Meta(gt=0, description="an idle partition's clock is told this often")] = 5.0
@@ -311,6 +313,13 @@ def _check(settings: Settings, places: Mapping[tuple[str, ...], Place]) -> Setti
                 )
     if settings.clickhouse.shard and not settings.clickhouse.cluster:
         raise bad("clickhouse.shard", "needs clickhouse.cluster too", "还须设置 clickhouse.cluster")
+    if settings.kafka.partition >= settings.kafka.partitions:
+        raise bad(
+            "kafka.partition",
+            f"must be below kafka.partitions = {settings.kafka.partitions}",
+            f"必须小于 kafka.partitions = {settings.kafka.partitions}",
+            other="kafka.partitions",
+        )
     if not settings.sources:
         raise bad("sources", "at least one source is needed", "至少需要一个来源")
     topics = [s.topic for s in settings.sources.values() if s.topic]

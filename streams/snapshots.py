@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy
 from functools import cache
 from types import UnionType
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
@@ -155,37 +154,57 @@ def _copier(kind: Any) -> _Copier | None:
     """How to copy a value of this type; None: it is never changed in place, share it."""
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return _either({get_origin(arg) or arg: _copier(arg) for arg in args})
+        return _either(_copiers(args))
     if origin is dict:
+        if get_origin(args[1]) in (Union, UnionType) and (found := _copiers(get_args(args[1]))):
+            return _mixed(found)
         inner = _copier(args[1])
         return dict.copy if inner is None else _table(inner)
     if origin is list:
         inner = _copier(args[0])
-        return list.copy if inner is None else (lambda items: [inner(item) for item in items])
+        return list.copy if inner is None else (lambda items: list(map(inner, items)))
     if origin is set:
         return set.copy
     if isinstance(kind, type) and issubclass(kind, Struct) and not kind.__struct_config__.frozen:
         fields = [(name, c) for name, hint in get_type_hints(kind).items() if (c := _copier(hint)) is not None]
-        return _struct(fields)
+        return _struct(kind, fields)
     return None
 
 
+def _copiers(kinds: tuple[Any, ...]) -> dict[Any, _Copier]:
+    """Type -> how to copy it, of those of a union that are changed in place."""
+    return {get_origin(kind) or kind: inner for kind in kinds if (inner := _copier(kind)) is not None}
+
+
 def _table(inner: _Copier) -> _Copier:
-    return lambda table: {key: inner(value) for key, value in table.items()}
+    return lambda table: dict(zip(table, map(inner, table.values()), strict=True))
 
 
-def _struct(fields: list[tuple[str, _Copier]]) -> _Copier:
-    def copied(value: Any) -> Any:
-        twin = copy(value)
-        for name, inner in fields:
-            setattr(twin, name, inner(getattr(value, name)))
+def _mixed(found: Mapping[Any, _Copier]) -> _Copier:
+    """A table most of whose values are shared."""
+
+    def copied(table: Any) -> Any:
+        twin = table.copy()
+        twin.update([(key, found[type(value)](value)) for key, value in table.items() if type(value) in found])
         return twin
 
     return copied
 
 
-def _either(copiers: Mapping[Any, _Copier | None]) -> _Copier | None:
-    found = {kind: inner for kind, inner in copiers.items() if inner is not None}
+def _struct(kind: Any, fields: list[tuple[str, _Copier]]) -> _Copier:
+    twin_of = kind.__copy__
+
+    def copied(value: Any) -> Any:
+        twin = twin_of(value)
+        for name, inner in fields:
+            if (part := getattr(value, name)) is not None:
+                setattr(twin, name, inner(part))
+        return twin
+
+    return copied
+
+
+def _either(found: Mapping[Any, _Copier]) -> _Copier | None:
     if not found:
         return None
 

@@ -1,4 +1,4 @@
-"""The compacted topic that carries a city's state from one worker to the next.
+"""The compacted topic that carries a city's state from one worker to the next, in the city's partition.
 
 Keys are EDITION/CHUNK and EDITION/manifest. An edition is what one worker wrote during one assignment: nobody else
 writes or removes under its name, so a worker that was thought dead can spoil nothing. The manifest comes after its
@@ -122,7 +122,7 @@ def read(kafka: Kafka) -> Kept:
     """Everything on the topic, as of now. Raises Unreachable when Kafka does not answer, UsageError when it refuses."""
     kept, topic = Kept(), kafka.state_topic
     with kafka_errors(kafka, f"reading {topic}"), closing(consumer(kafka, max_poll_records=2000)) as source:
-        for key, value in _records(source, TopicPartition(topic, 0)):
+        for key, value in _records(source, TopicPartition(topic, kafka.partition)):
             kept.take(key, value)
     return kept
 

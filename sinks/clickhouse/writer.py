@@ -2,6 +2,10 @@
 
 Small parts are the one danger to the walls' queries (100 unmerged parts of 1,000 rows make the day's heat map four
 times slower), hence batches. The insert gives up the GIL: a sink on a thread of its own costs the pipeline little.
+
+A database that is slow is given fewer, larger inserts: after one that took longer than `batch_s`, the next batch may
+have twice the rows and twice the age, up to `MOST_TIMES` those configured; after one that took less than half of it,
+half as many.
 """
 
 from __future__ import annotations
@@ -15,12 +19,15 @@ from schemas.rows import KINDS, Rows
 from sinks.clickhouse import stored, tables
 from sinks.clickhouse.client import Client
 
+#: how far a batch grows while the database is slow, in times of the configured rows and seconds
+MOST_TIMES = 8
+
 
 class ClickHouseSink:
     """A `sinks.base.Sink` over one database that `migrate` has made ready.
 
     `layers` are the grids' layers, finest first; `clock` gives monotonic seconds (injected, to tell when a batch is
-    old). Raises Unreachable on an outage; then the same call may be repeated.
+    old, and how long an insert takes). Raises Unreachable on an outage; then the same call may be repeated.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class ClickHouseSink:
         self._waiting: list[Rows] = []
         self._rows = 0
         self._since = 0.0
+        self._times = 1
 
     @property
     def pending(self) -> int:
@@ -56,7 +64,7 @@ class ClickHouseSink:
             self._since = self._clock()
         self._waiting.append(rows)
         self._rows += count
-        if self._rows >= self._batch_rows or self._old():
+        if self._rows >= self._batch_rows * self._times or self._old():
             try:
                 self.flush()
             except BaseException:
@@ -72,11 +80,15 @@ class ClickHouseSink:
 
     def flush(self) -> None:
         """Store all that waits: one insert a table."""
+        if not self._waiting:
+            return
+        began = self._clock()
         for kind in KINDS:
             if any(getattr(part, kind) for part in self._waiting):
                 self.client.insert(self.database, NAMES[kind], self._columns(kind), SETTINGS.get(kind))
         self._waiting.clear()
         self._rows = 0
+        self._pace(self._clock() - began)
 
     def close(self) -> None:
         """Flush, then close the client."""
@@ -92,7 +104,14 @@ class ClickHouseSink:
         return stored.digest(self.client, self.database)
 
     def _old(self) -> bool:
-        return self._clock() - self._since >= self._batch_s
+        return self._clock() - self._since >= self._batch_s * self._times
+
+    def _pace(self, seconds: float) -> None:
+        """How large the next batch may be, by what the last one took."""
+        if seconds > self._batch_s:
+            self._times = min(2 * self._times, MOST_TIMES)
+        elif seconds < self._batch_s / 2:
+            self._times = max(self._times // 2, 1)
 
     def _columns(self, kind: str) -> Any:
         rows = list(chain.from_iterable(map(attrgetter(kind), self._waiting)))

@@ -83,12 +83,20 @@ def fail(error: QuanyuError) -> NoReturn:
 
 def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--config FILE` and `--set section.key=value`."""
-    for option in (
-        click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override. 覆盖配置项。"),
-        click.option("--config", "config", type=click.Path(dir_okay=False), help="Configuration file. 配置文件。"),
-    ):
-        command = option(command)
-    return command
+    file = click.option("--config", "config", type=click.Path(dir_okay=False), help="Configuration file. 配置文件。")
+    return file(_overridden(command))
+
+
+def configured_cities(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--config FILE`, once a city, and `--set section.key=value` for all of them."""
+    text = "Configuration file; one a city. 配置文件，每个城市一个。"
+    file = click.option("--config", "configs", multiple=True, type=click.Path(dir_okay=False), help=text)
+    return file(_overridden(command))
+
+
+def _overridden(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Override. 覆盖配置项。"
+    return click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help=text)(command)
 
 
 def database_option(command: Callable[..., Any]) -> Callable[..., Any]:

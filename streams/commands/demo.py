@@ -108,7 +108,7 @@ class _Run:
         self._emissions = simulate(city, scenario(name), seed, history + MORE_DAYS, rate, START_MS)
         people = f"simulated people of city {seed}".encode()
         key = settings.intake.caller_key.encode() or hashlib.blake2b(people, digest_size=32).digest()
-        assembly = assemble(settings, key, origins(settings), RoomMeter())
+        assembly = assemble(settings, key, origins(settings), RoomMeter(settings.city.name))
         config, zone = settings.clickhouse, settings.city.timezone
         self._client = connect(config)
         self._client.command(f"DROP DATABASE IF EXISTS {quote(DATABASE)} SYNC")

@@ -51,6 +51,7 @@ def kafka_log(
 ) -> Iterator[Sequence[Envelope]]:
     """The envelopes of the city's log, in steps of about so many signals."""
     kafka = settings.kafka
-    for item in read_range(kafka, kafka.log_topic, "", from_ms, to_ms, batch_size=LOG_MESSAGES):
+    log = read_range(kafka, kafka.log_topic, "", from_ms, to_ms, batch_size=LOG_MESSAGES, partition=kafka.partition)
+    for item in log:
         if isinstance(item, RawBatch):
             yield from steps(item.values, signals)

@@ -9,16 +9,19 @@ import click
 import msgspec
 
 from schemas import QuanyuError, TooMuchBadData, UsageError
+from sinks.base import Sink
 from sinks.clickhouse import open_sink
 from streams import logs, metrics
 from streams import settings as configuration
-from streams.assemble import assemble
-from streams.commands.base import bad_data, configured, fail, options_of, wall_ms
+from streams.assemble import Assembly, assemble
+from streams.cities import check_together
+from streams.commands.base import bad_data, configured_cities, fail, options_of, wall_ms
 from streams.kafka import check_group, check_topics
 from streams.kafka_security import needs
 from streams.live_store import Health
 from streams.metrics import RoomMeter
 from streams.runner import quiet_gc
+from streams.settings import Settings
 from streams.settings_secrets import values as secret_values
 from streams.snapshots import rules_of
 from streams.state_topic import check_state
@@ -42,13 +45,16 @@ TRIES_AGAIN = (
 
 @click.command("live")
 @click.option("--stages", default="intake,city", show_default=True, help="Stages of this worker. 本进程运行的阶段。")
-@configured
-def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) -> None:
+@configured_cities
+def live_command(stages: str, configs: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Run a worker: Kafka -> both stages -> ClickHouse, until SIGTERM. 运行实时处理进程。
+
+    Cities that share a group of workers have a --config each. 共用一组进程的多个城市各用一个 --config。
 
     \b
     quanyu live
     quanyu live --stages intake --set kafka.servers=broker:9092
+    quanyu live --config hangzhou.toml --config ningbo.toml
     """
     chosen = tuple(part.strip() for part in stages.split(",") if part.strip())
     try:
@@ -56,40 +62,49 @@ def live_command(stages: str, config: str | None, overrides: tuple[str, ...]) ->
             raise UsageError(
                 f"--stages {stages}: want intake, city or both", f"--stages {stages}：应为 intake、city 或两者"
             )
-        settings = configuration.load(config, overrides=overrides)
-        if not settings.intake.caller_key:
+        cities = [configuration.load(config, overrides=overrides) for config in configs or (None,)]
+        check_together(cities)
+        settings = cities[0]
+        if not all(city.intake.caller_key for city in cities):
             raise UsageError(
                 "no secret for the callers' hash: set QUANYU__INTAKE__CALLER_KEY or intake.caller_key_file; "
                 "all workers need the same one",
                 "缺少来电人散列密钥：请设置 QUANYU__INTAKE__CALLER_KEY 或 intake.caller_key_file；所有进程必须相同",
             )
         signal.signal(signal.SIGTERM, _stopped)  # until the worker listens itself: there is nothing to finish yet
-        logs.configure(settings.log.level, secret_values(settings))
+        logs.configure(settings.log.level, [secret for city in cities for secret in secret_values(city)])
         _hush(settings.log.level)
-        check_topics(settings, needs(settings, chosen))
+        for city in cities:
+            check_topics(city, needs(city, chosen))
         check_group(settings.kafka)
-        assembly = assemble(settings, settings.intake.caller_key.encode(), meter=RoomMeter())
-        if "city" in chosen:
-            rules = rules_of(settings, assembly.grids.layers, assembly.versions)
-            check_state(settings.kafka, rules)
-        sink = open_sink(settings.clickhouse, assembly.grids.layers, settings.city.timezone)
+        served = [_served(city, chosen) for city in cities]
         from streams.live import run
 
         health = Health()
         endpoint = None
         if settings.metrics.port:
             endpoint = metrics.serve(settings.metrics.host, settings.metrics.port, lambda: health.unready)
-        logs.get().info("live", stages=list(chosen), versions=msgspec.structs.asdict(assembly.versions))
+        for assembly, _ in served:
+            name, versions = assembly.settings.city.name, msgspec.structs.asdict(assembly.versions)
+            logs.get().info("live", city=name, stages=list(chosen), versions=versions)
         quiet_gc()
         try:
-            run(assembly, sink, wall_ms, chosen, health)
+            run(served, wall_ms, chosen, health)
         finally:
             if endpoint is not None:
                 endpoint.shutdown()
     except TooMuchBadData as error:
-        fail(bad_data(error, options_of("", config, overrides)))
+        fail(bad_data(error, options_of("", configs[0] if configs else None, overrides)))
     except QuanyuError as error:
         fail(error)
+
+
+def _served(settings: Settings, stages: tuple[str, ...]) -> tuple[Assembly, Sink]:
+    """A city's stages and its database. Raises UsageError for a snapshot that cannot be continued."""
+    assembly = assemble(settings, settings.intake.caller_key.encode(), meter=RoomMeter(settings.city.name))
+    if "city" in stages:
+        check_state(settings.kafka, rules_of(settings, assembly.grids.layers, assembly.versions))
+    return assembly, open_sink(settings.clickhouse, assembly.grids.layers, settings.city.timezone)
 
 
 def _stopped(*_: object) -> None:

@@ -199,7 +199,7 @@ def _execute(
         raise UsageError(
             "nothing to replay: the topics hold no records in this range", "没有可回放的内容：主题在该区间内没有记录"
         )
-    meter = RoomMeter()
+    meter = RoomMeter(settings.city.name)
     assembly = assemble(settings, caller_key(settings, files), origins, meter)
     run_id = run_id or datetime.fromtimestamp(began / 1000, UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
     run = _Run(run_id, began, arguments, dry_run, where)

@@ -150,14 +150,14 @@ def _rebuild(settings: Settings, assembly: Assembly) -> dict[str, Any]:
     edition = Edition(f"{now:x}-rebuilt", _rules(assembly), assembly.versions)
     with producing(kafka, compression=None) as send:
         for key, value in edition.chunks(freeze(folding.state)):
-            send(kafka.state_topic, value, key=key, partition=0)
+            send(kafka.state_topic, value, key=key, partition=kafka.partition)
     manifest, (key, value) = edition.manifest(next_offset, folding.state.order.watermark_ms, now)
     with producing(kafka, compression=None) as send:
-        send(kafka.state_topic, value, key=key, partition=0)
+        send(kafka.state_topic, value, key=key, partition=kafka.partition)
     everything = read(kafka)
     with producing(kafka, compression=None) as send:
         for key, _ in edition.older(everything, None):
-            send(kafka.state_topic, None, key=key, partition=0)
+            send(kafka.state_topic, None, key=key, partition=kafka.partition)
     return {
         "signals": folding.summary.signals,
         "next_offset": next_offset,
@@ -172,9 +172,10 @@ def _fold(settings: Settings, folding: Folding, log: Span) -> int:
     next_offset = log.first
     with progress() as bar:
         task = bar.add_task(say("log", "日志"), total=log.end - log.first, status="")
-        for item in read_range(settings.kafka, settings.kafka.log_topic, "", batch_size=LOG_MESSAGES):
+        kafka = settings.kafka
+        for item in read_range(kafka, kafka.log_topic, "", batch_size=LOG_MESSAGES, partition=kafka.partition):
             if not isinstance(item, RawBatch):
-                raise UsageError(f"{settings.kafka.log_topic} is no log", f"{settings.kafka.log_topic} 不是日志")
+                raise UsageError(f"{kafka.log_topic} is no log", f"{kafka.log_topic} 不是日志")
             batch = item
             for envelopes in steps(batch.values, STEP):
                 folding.envelopes(envelopes)

@@ -100,6 +100,10 @@ class City(Struct):
     workers: list[Worker] = field(default_factory=list)
     #: what the tests themselves are told, where the brokers ask who one is
     looking: dict[str, str] = field(default_factory=dict)
+    #: prefix of the group and the topics that it shares with other cities, its partition of them, and how many it has
+    province: str = ""
+    partition: int = 0
+    partitions: int = 1
 
     @property
     def kafka(self) -> Kafka:
@@ -115,11 +119,14 @@ class City(Struct):
             **topics,
             **counts,
             "QUANYU__KAFKA__SERVERS": self.servers,
-            "QUANYU__KAFKA__GROUP": self.name,
+            "QUANYU__CITY__NAME": self.name,
+            "QUANYU__KAFKA__GROUP": self.group,
             "QUANYU__KAFKA__LOG_TOPIC": self.log,
-            "QUANYU__KAFKA__LATE_TOPIC": f"{self.name}.late",
-            "QUANYU__KAFKA__STATE_TOPIC": f"{self.name}.state",
-            "QUANYU__KAFKA__WATERMARK_TOPIC": f"{self.name}.watermark",
+            "QUANYU__KAFKA__LATE_TOPIC": f"{self.group}.late",
+            "QUANYU__KAFKA__STATE_TOPIC": f"{self.group}.state",
+            "QUANYU__KAFKA__WATERMARK_TOPIC": f"{self.group}.watermark",
+            "QUANYU__KAFKA__PARTITIONS": str(self.partitions),
+            "QUANYU__KAFKA__PARTITION": str(self.partition),
             "QUANYU__LIVE__SNAPSHOT_S": "2",
             "QUANYU__KAFKA__REJECTED_TOPIC": self.rejected,
             # the simulated days are long past, and always the same
@@ -134,14 +141,19 @@ class City(Struct):
         }
 
     @property
+    def group(self) -> str:
+        """Consumer group of its workers."""
+        return self.province or self.name
+
+    @property
     def log(self) -> str:
         """Topic of the city's log."""
-        return f"{self.name}.log"
+        return f"{self.group}.log"
 
     @property
     def rejected(self) -> str:
         """Topic of the dead letters."""
-        return f"{self.name}.rejected"
+        return f"{self.group}.rejected"
 
     @property
     def raw(self) -> list[str]:
@@ -171,9 +183,13 @@ class City(Struct):
 
     def start(self, *options: str) -> Worker:
         """A worker that has just been started."""
+        return self.launch(self.environment, *options)
+
+    def launch(self, environment: dict[str, str], *options: str | Path) -> Worker:
+        """The same, told something else than the city's own environment."""
         port = free_port()
         log = self.folder / f"live-{len(self.workers)}.log"
-        told = self._told() | {"QUANYU__METRICS__PORT": str(port)}
+        told = _clean(environment) | {"QUANYU__METRICS__PORT": str(port)}
         with log.open("wb") as out:
             process = subprocess.Popen(
                 self._command("live", *options), cwd=self.folder, env=told, stdout=out, stderr=out
@@ -218,9 +234,7 @@ class City(Struct):
         return [str(Path(sys.executable).with_name("quanyu")), *map(str, arguments)]
 
     def _told(self) -> dict[str, str]:
-        """The environment of its processes: none of the user's own configuration."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("QUANYU__")}
-        return clean | {"LANG": "C.UTF-8"} | self.environment
+        return _clean(self.environment)
 
     def _simulate(self) -> list[str]:
         start = ("--start", "2026-03-02", "--days", "1", "--rate", str(RATE))
@@ -246,9 +260,10 @@ class City(Struct):
     def offsets(self, *topics: str) -> list[tuple[int, int]]:
         """(committed, end) of each partition of each topic, in order."""
         options = client_options(self.kafka, CONNECT_S)
-        consumer = KafkaConsumer(**options, group_id=self.name, enable_auto_commit=False)
+        consumer = KafkaConsumer(**options, group_id=self.group, enable_auto_commit=False)
         try:
             parts = [TopicPartition(t, p) for t in topics for p in sorted(consumer.partitions_for_topic(t) or ())]
+            parts = [part for part in parts if part.topic != self.log or part.partition == self.partition]
             # the ends last: what is committed before cannot be beyond them
             done = [consumer.committed(part) or 0 for part in parts]
             ends = consumer.end_offsets(parts)
@@ -267,6 +282,12 @@ class City(Struct):
         """Digest of every table of the live database, or of a run's."""
         with self.client() as client:
             return digest(client, database or self.database)
+
+
+def _clean(environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a process: none of the user's own configuration."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("QUANYU__")}
+    return clean | {"LANG": "C.UTF-8"} | environment
 
 
 def read_topic(kafka: Kafka, topic: str) -> list[Any]:

@@ -72,9 +72,9 @@ def test_it_answers_and_stops_at_once(new_city: NewCity) -> None:
     city.wait_stored(worker)
     status, metrics = worker.get("/metrics")
     assert status == 200
-    assert 'quanyu_room_items_total{direction="in",outcome="",room="intake"}' in metrics
+    assert 'quanyu_room_items_total{city="answers",direction="in",outcome="",room="intake"}' in metrics
     counted = {line.split()[0]: float(line.split()[1]) for line in metrics.splitlines() if line[0] != "#"}
-    assert counted["quanyu_event_to_clickhouse_seconds_count"] > 0
+    assert counted['quanyu_event_to_clickhouse_seconds_count{city="answers"}'] > 0
     assert sum(n for name, n in counted.items() if name.startswith("quanyu_rejected_total{")) > 10
     assert worker.get("/nothing")[0] == 404
     assert worker.stop(15) == 0, worker.said

@@ -16,7 +16,7 @@ from kafka import TopicPartition
 from schemas import Unreachable
 from streams import state_topic
 from streams.assemble import Assembly, assemble
-from streams.live_state import Frozen, Snapshots
+from streams.live_state import TOGETHER, Frozen, Snapshots
 from streams.live_store import Health
 from streams.pipeline import CityState
 from streams.settings import Live, Settings, load
@@ -226,6 +226,35 @@ def test_a_manifest_that_cannot_be_read_and_torn_chunks_are_passed_over(assembly
     manifest = msgspec.structs.replace(topic.kept().manifests[name], next_offset=9)
     topic.sent += [(b"x/" + MANIFEST, b"\xc1"), (b"y/" + MANIFEST, msgspec.msgpack.encode(manifest))]
     assert topic.kept().newest() == name
+
+
+def test_chunks_are_sent_together_and_the_manifest_when_all_are_there(assembly: Assembly) -> None:
+    class Slow(Topic):
+        """Takes some turns of the loop for each message."""
+
+        on_their_way = most = 0
+
+        async def send(self, topic: str, key: bytes, value: bytes | None) -> None:
+            self.on_their_way += 1
+            self.most = max(self.most, self.on_their_way)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert MANIFEST not in key or self.on_their_way == 1
+            self.on_their_way -= 1
+            await super().send(topic, key, value)
+
+    topic = Slow()
+    snapshots = Snapshots(assembly, topic.send, topic.read, Health(), Clock())
+    state = folded(assembly, 30)
+
+    async def work() -> None:
+        await snapshots.assigned(0, 0)
+        begun(snapshots, state, 5).stored.set()
+        await snapshots.sent()
+
+    running(snapshots, work)
+    assert topic.kept().newest()
+    assert 1 < topic.most <= TOGETHER
 
 
 def test_a_broker_that_tells_no_position_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from schemas import Rejected, Unreachable
 from schemas.rows import Rows
+from sinks.clickhouse.writer import MOST_TIMES, ClickHouseSink
 from sinks.memory import MemorySink
 from streams import live_store
+from streams.live_city import CITY_SIGNALS
 from streams.live_store import DEPTH, Health, Outbox, Store, until_answered
 
 
@@ -110,6 +113,40 @@ def test_who_fills_the_store_waits_while_the_database_is_gone() -> None:
     while_running(work(), store.run)
     assert put == DEPTH + 1
     assert health.unready
+
+
+class Inserts:
+    """Stands where a client stands; each insert takes so many seconds of its own clock."""
+
+    def __init__(self, takes_s: float) -> None:
+        self.takes_s, self.now, self.rows = takes_s, 0.0, list[int]()
+
+    def insert(self, database: str, table: str, batch: Any, settings: object = None) -> None:
+        """An insert of a batch."""
+        self.now += self.takes_s
+        self.rows.append(batch.num_rows)
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "inserts"), [(0.1, [3] * 39), (3.0, [3, 6, 12, *[3 * MOST_TIMES] * 4])], ids=["quick", "slow"]
+)
+def test_a_slow_database_is_given_fewer_and_larger_inserts(takes_s: float, inserts: list[int]) -> None:
+    """In steps of the city stage, of which three fill a batch."""
+    server, steps, acked = Inserts(takes_s), sum(inserts), list[int]()
+    batch_rows = 3 * CITY_SIGNALS
+    sink = ClickHouseSink(server, "db", ("unit",), batch_rows, 1.0, lambda: server.now)  # type: ignore[arg-type]
+    store = Store(sink, Health())
+    step = Rows(0, rejected=[Rejected("110", "raw.110", 0, 0, "not_json", "", b"{", 0)] * CITY_SIGNALS)
+
+    async def work() -> None:
+        for n in range(steps):
+            await store.put(step, lambda n=n: acked.append(n))  # type: ignore[misc]
+        while len(acked) < steps:
+            await asyncio.sleep(0.001)
+
+    while_running(work(), store.run)
+    assert server.rows == [n * CITY_SIGNALS for n in inserts]
+    assert acked == list(range(steps))
 
 
 def test_a_bug_of_the_sink_is_raised() -> None:

@@ -77,7 +77,7 @@ class Bench:
         self.intake = IntakeWorker(self.assembly, self.store, self.outbox, watch, lambda: NOW)
         self.state: list[tuple[bytes, bytes | None]] = []
         snapshots = Snapshots(self.assembly, self._send, Kept, Health(), lambda: NOW)
-        self.city = CityWorker(self.assembly, self.store, self.outbox, snapshots, watch, lambda: NOW)
+        self.city = CityWorker(self.assembly, self.store, self.outbox, snapshots, lambda: NOW)
 
     async def _publish(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
         if topic == self.assembly.settings.kafka.rejected_topic:
@@ -190,8 +190,13 @@ def test_the_city_shows_how_stale_its_feeds_are() -> None:
     beats = [heartbeat("raw.110", 0, 30, DAY0, at) for at in (last + 1000, NOW)]
     log = [*messages(build([signal(str(n), DAY0 + n * MINUTE_MS) for n in range(21)], 30)[0]), *map(encode, beats)]
     bench.take(bench.city, [Event("signals.located", [Record(n, value) for n, value in enumerate(log)])])
-    assert REGISTRY.get_sample_value("quanyu_feed_staleness_seconds", {"source": "110"}) == (NOW - last) / 1000
-    assert REGISTRY.get_sample_value("quanyu_feed_alert", {"source": "110"}) == 0.0
+    assert (
+        REGISTRY.get_sample_value("quanyu_feed_staleness_seconds", {"city": "示范市", "source": "110"})
+        == (NOW - last) / 1000
+    )
+    assert REGISTRY.get_sample_value("quanyu_feed_alert", {"city": "示范市", "source": "110"}) == 0.0
+    bench.city.released()
+    assert REGISTRY.get_sample_value("quanyu_feed_alert", {"city": "示范市", "source": "110"}) is None
 
 
 class Outage(MemorySink):
