@@ -21,6 +21,7 @@ def test_the_broker_goes_away_and_comes_back(
     city.simulate(*TROUBLE, "--rate", str(2 * RATE))
     workers = [city.start("--stages", "intake"), city.start("--stages", "city")]
     reach(city, RATE // 2)
+    ready(city)
     getattr(servers.broker, how)()
     try:
         for worker in workers:
