@@ -33,6 +33,7 @@ SOURCES = ("110", "12345", "grid", "sensor")
 #: over what the tests' deployments are told: the defaults of the product
 PLAIN = {
     "QUANYU__LIVE__SNAPSHOT_S": str(configuration.Live().snapshot_s),
+    "QUANYU__LIVE__AHEAD_SIGNALS": str(configuration.Live().ahead_signals),
     **{f"QUANYU__SOURCES__{source.upper()}__PARTITIONS": "4" for source in SOURCES},
 }
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,4 +1,7 @@
-"""The city's watermark as the intake workers see it: the newest record of its partition of a small compacted topic."""
+"""The city's watermark, and how many signals wait for it, as the intake workers see it.
+
+The newest record of the city's partition of a small compacted topic: two numbers.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,24 @@ class WatermarkReader:
     def __init__(self, kafka: Kafka) -> None:
         self._kafka, self._partition = kafka, TopicPartition(kafka.watermark_topic, kafka.partition)
         self._consumer: KafkaConsumer | None = None
-        self._latest_ms = 0
+        self._latest = (0, 0)
 
-    async def latest(self) -> int:
-        """Ms UTC; 0: not known. While Kafka does not answer, what was known last."""
+    async def latest(self) -> tuple[int, int]:
+        """(ms UTC, signals); 0: not known. While Kafka does not answer, what was known last."""
         return await asyncio.to_thread(self._poll)
 
-    def _poll(self) -> int:
+    def _poll(self) -> tuple[int, int]:
         try:
             if self._consumer is None:
                 self._consumer = self._opened()
             for records in self._consumer.poll(timeout_ms=POLL_MS).values():
                 for record in records:
-                    if record.value and record.value.isdigit():
-                        self._latest_ms = int(record.value)
+                    watermark, _, waiting = (record.value or b"").partition(b" ")
+                    if watermark.isdigit():
+                        self._latest = int(watermark), int(waiting or 0)
         except (KafkaError, OSError):
             self._close()
-        return self._latest_ms
+        return self._latest
 
     def _opened(self) -> KafkaConsumer:
         opened = consumer(self._kafka)

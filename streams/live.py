@@ -55,8 +55,10 @@ INTAKE_RECORDS = 4000
 SESSION_S = 10.0
 #: how long a stop or a rebalance waits for work in hand, seconds
 FINISH_S = 6.0
-#: the city's watermark is told, and looked at, this often, seconds
-ALIGN_S = 1.0
+#: the city's watermark is told, and looked at, this often, seconds: partitions that are held wait so long for nothing
+ALIGN_S = 0.2
+#: how often a worker looks for idle partitions, and how far it is behind, seconds
+LOOK_S = 1.0
 #: brokers are asked for a sign of life this often: who only waits for records does not notice that they are gone
 PULSE_S = 5.0
 #: after so long without an answer a message is sent again, seconds
@@ -130,9 +132,9 @@ class Shell:
                 await worker.beat(self._consumer)
 
             async def align() -> None:
-                await worker.align(self._consumer, await reader.latest())
+                await worker.align(self._consumer, *await reader.latest())
 
-            self._every(min(ALIGN_S, settings.kafka.heartbeat_s), beat)
+            self._every(min(LOOK_S, settings.kafka.heartbeat_s), beat)
             self._every(ALIGN_S, align)
         if "city" in stages:
             self._add_fold(assembly, store, outbox)
@@ -149,13 +151,16 @@ class Shell:
         app.task(snapshots.run)
         app.on_before_shutdown.connect(city.stopping, weak=False)
 
-        async def tell() -> None:
+        async def show() -> None:
             if log in self._consumer.assignment():
                 end = (await self._consumer.highwaters(log))[log] or 0
                 metrics.LOG_LAG.labels(name).set(max(0, end - city.next_offset))
-            if watermark := city.news():
-                await self._send(kafka.watermark_topic, WATERMARK_KEY, b"%d" % watermark, kafka.partition)
 
+        async def tell() -> None:
+            if news := city.news():
+                await self._send(kafka.watermark_topic, WATERMARK_KEY, b"%d %d" % news, kafka.partition)
+
+        self._every(LOOK_S, show)
         self._every(ALIGN_S, tell)
 
     async def _fold(self, stream: Any) -> None:

@@ -44,7 +44,7 @@ class CityWorker:
         self.next_offset = 0
         #: whether the state holds whole batches: not while one is being folded
         self._whole = True
-        self._told_ms = 0
+        self._told = (0, 0)
 
     async def assigned(self, committed: int) -> None:
         """The log is ours from now on: go on from what we hold, or from a newer snapshot."""
@@ -94,13 +94,13 @@ class CityWorker:
         await self._freeze()
         self._show()
 
-    def news(self) -> int:
-        """The city's watermark, ms, if it has moved since it was asked for; else 0."""
-        watermark = self._state.order.watermark_ms
-        if watermark <= max(self._told_ms, 0):
-            return 0
-        self._told_ms = watermark
-        return watermark
+    def news(self) -> tuple[int, int] | None:
+        """The city's watermark, ms, and how many signals wait for it, if that is another than was told last."""
+        now = self._state.order.watermark_ms, len(self._state.order.waiting)
+        if now[0] <= 0 or now == self._told:
+            return None
+        self._told = now
+        return now
 
     async def _freeze(self, last: bool = False) -> None:
         frozen = self._snapshots.begin(self._state, self.next_offset, last)

@@ -52,7 +52,7 @@ class IntakeWorker:
         self._stopped = False
         self._reached_ms: dict[TP, int] = {}
         self._last_ms: dict[TP, int] = {}
-        self._alignment = Alignment(settings.live.ahead_min * MINUTE_MS)
+        self._alignment = Alignment(settings.live.ahead_min * MINUTE_MS, settings.live.ahead_signals)
         #: event time that the middle of a partition's last batch had
         self._middle_ms: dict[TP, int] = {}
 
@@ -103,12 +103,12 @@ class IntakeWorker:
         await self._outbox.put(self._kafka.log_topic, messages(envelope), logged, safe)
         await asyncio.sleep(0)
 
-    async def align(self, consumer: Consumer, watermark_ms: int) -> None:
+    async def align(self, consumer: Consumer, watermark_ms: int, waiting: int = 0) -> None:
         """Hold back the partitions that run ahead of the city, let those go on that no longer do."""
         mine = {tp for tp in consumer.assignment() if tp.topic in self._sources}
         # what another worker reads meanwhile may come back from an earlier offset
         self._middle_ms = {tp: middle for tp, middle in self._middle_ms.items() if tp in mine}
-        ahead = mine if self._stopped else self._alignment.ahead(self._middle_ms, watermark_ms, self._now())
+        ahead = mine if self._stopped else self._alignment.ahead(self._middle_ms, watermark_ms, self._now(), waiting)
         held = consumer.held
         if ahead - held:
             consumer.hold(ahead - held)

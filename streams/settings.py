@@ -162,6 +162,7 @@ class Live(Struct, frozen=True, forbid_unknown_fields=True):
 
     snapshot_s: Annotated[float, Meta(gt=0, description="seconds between two snapshots of the state")] = 60.0
     ahead_min: Annotated[Positive, Meta(description="event time a raw partition may be ahead of the city")] = 60
+    ahead_signals: Annotated[NotNegative, Meta(description="signals that may wait before any is held")] = 50_000
     stuck_s: Annotated[float, Meta(gt=0, description="a batch in work for longer, and no server waited for: a bug")] = (
         300.0
     )

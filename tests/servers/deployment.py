@@ -128,6 +128,8 @@ class City(Struct):
             "QUANYU__KAFKA__PARTITIONS": str(self.partitions),
             "QUANYU__KAFKA__PARTITION": str(self.partition),
             "QUANYU__LIVE__SNAPSHOT_S": "2",
+            # partitions are held as soon as they are ahead
+            "QUANYU__LIVE__AHEAD_SIGNALS": "0",
             "QUANYU__KAFKA__REJECTED_TOPIC": self.rejected,
             # the simulated days are long past, and always the same
             "QUANYU__KAFKA__RETENTION_DAYS": "36500",

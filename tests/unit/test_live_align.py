@@ -26,6 +26,12 @@ def test_who_is_ahead_waits_and_who_is_not_does_not() -> None:
     assert align.ahead(middles, DAY0 + HOUR_MS, LATER) == set()
 
 
+def test_while_few_signals_wait_nobody_is_held() -> None:
+    align = Alignment(HOUR_MS, 1000)
+    assert align.ahead({B: DAY0 + 2 * HOUR_MS}, DAY0, LATER, 999) == set()
+    assert align.ahead({B: DAY0 + 2 * HOUR_MS}, DAY0, LATER, 1000) == {B}
+
+
 def test_before_the_city_has_begun_nobody_waits() -> None:
     assert Alignment(HOUR_MS).ahead({B: DAY0 + 2 * HOUR_MS}, 0, LATER) == set()
 
@@ -77,7 +83,7 @@ def test_the_worker_holds_by_the_middle_of_the_last_batch_and_lets_go() -> None:
     bench.take(bench.intake, [Event("raw.110", [Record(n, call(n)) for n in (10, 11, 59)])])
 
     def align(watermark_ms: int) -> set[TP]:
-        asyncio.run(bench.intake.align(consumer, watermark_ms))  # type: ignore[arg-type]
+        asyncio.run(bench.intake.align(consumer, watermark_ms, 50_000))  # type: ignore[arg-type]
         return set(consumer.held)
 
     assert NOW > DAY0 + HOUR_MS
