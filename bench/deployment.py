@@ -45,6 +45,8 @@ class Deployment(Struct):
     city: City
     settings: Settings
     made: Simulated
+    #: all that share the workers
+    cities: list[City]
 
     def servers(self) -> dict[str, int]:
         """Name -> process id of the servers."""
@@ -57,7 +59,7 @@ class Deployment(Struct):
 
 
 @contextmanager
-def deployed(name: str, cells: int, told: Mapping[str, str] | None = None) -> Iterator[Deployment]:
+def deployed(name: str, cells: int, told: Mapping[str, str] | None = None, cities: int = 1) -> Iterator[Deployment]:
     """Servers, topics and tables, for as long as the block runs. `told`: settings of the workers, as environment."""
     with tempfile.TemporaryDirectory(prefix="quanyu-bench-") as path, broker() as servers:
         folder = Path(path)
@@ -65,11 +67,16 @@ def deployed(name: str, cells: int, told: Mapping[str, str] | None = None) -> It
         write_layers(made, folder)
         with chdb_process.serve(folder / "clickhouse") as url:
             index = {"QUANYU__GRIDS__FILE": str(folder / "city.qgrid")}
-            city = City(name, servers, url, folder, {**PLAIN, **index, **(told or {})})
+            plain = {**PLAIN, **index, **(told or {})}
+            made_cities = [City(f"{name}{n or ''}", servers, url, folder, dict(plain)) for n in range(cities)]
+            for n, city in enumerate(made_cities):
+                city.province, city.partition, city.partitions = name, n, cities
+            city = made_cities[0]
             city.ok("grids", "build", folder / "grids.toml", "-o", folder / "city.qgrid")
-            city.prepare()
             try:
-                yield Deployment(city, configuration.load(environ=city.environment), made)
+                for each in made_cities:
+                    each.prepare()
+                yield Deployment(city, configuration.load(environ=city.environment), made, made_cities)
             finally:
                 city.end()
 

@@ -1,9 +1,11 @@
-"""How fast the live worker is: `python -m bench.live --events 500000 [--workers 1 | --apart] [--json]`.
+"""How fast the live worker is: `python -m bench.live --events 500000 [--workers 1] [--cities 1] [--apart] [--json]`.
 
 A simulated city's records lie on the raw topics of a real broker before the clock starts (see `bench.deployment`); then
 `quanyu live` takes them through both stages into stored rows. The clock runs from the first envelope until the last
 row is stored and acked. On the same broker a plain Faust agent that only counts (`bench.plain_faust`) reads one of
 these topics.
+
+`--cities` lets several cities share the workers, with a part of the events each.
 
 `--apart` gives each stage a process of its own. What bounds it shows in the processor time of every process, servers
 included: a worker that is busy nearly all the time (100 %) is the bound; one that is queued much of it (ready to work,
@@ -17,6 +19,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import islice
 
 import msgspec
@@ -24,13 +27,14 @@ import msgspec
 from bench.deployment import START_MS, Deployment, cpu_s, deployed, queued_s
 from bench.report import Report
 from schemas import Envelope
+from streams import settings as configuration
 from streams.kafka import producing
 from streams.kafka_range import read_range
 from streams.settings import Settings
 from streams.simulator.scenarios import scenario
 from streams.simulator.simulation import simulate
 from streams.simulator.to_kafka import produce
-from tests.servers.deployment import Worker
+from tests.servers.deployment import City, Worker, start_all
 
 #: a topic that a plain agent can read in reasonable time
 PLAIN_RECORDS = 20_000
@@ -39,36 +43,43 @@ GOALS = {False: (30_000, 3), True: (50_000, 4)}
 
 
 def fill(deployment: Deployment, events: int, rate: float) -> dict[str, int]:
-    """Simulated records on the raw topics; how many there are by source."""
-    emissions = simulate(deployment.made, scenario("city"), 1, int(events / rate) + 2, rate, START_MS)
-    with producing(deployment.settings.kafka) as send:
-        return dict(produce(islice(emissions, events), deployment.settings, send))
+    """Simulated records on the raw topics, in equal parts for all cities; how many of the first by source."""
+    counts: list[dict[str, int]] = []
+    part = events // len(deployment.cities)
+    for number, city in enumerate(deployment.cities):
+        emissions = simulate(deployment.made, scenario("city"), 1 + number, int(part / rate) + 2, rate, START_MS)
+        settings = configuration.load(environ=city.environment)
+        with producing(settings.kafka) as send:
+            counts.append(dict(produce(islice(emissions, part), settings, send)))
+    return counts[0]
 
 
-def first_ms(settings: Settings) -> int:
+def first_ms(city: City) -> int:
     """Wall clock of the log's first envelope, ms."""
-    kafka = settings.kafka
-    batch = next(read_range(kafka, kafka.log_topic, "", batch_size=1))
-    return msgspec.msgpack.decode(batch.values[0], type=Envelope).ingested_at_ms  # type: ignore[union-attr]
+    log = read_range(city.kafka, city.log, "", batch_size=1, partition=city.partition)
+    return msgspec.msgpack.decode(next(log).values[0], type=Envelope).ingested_at_ms  # type: ignore[union-attr]
 
 
 def live(deployment: Deployment, workers: int, apart: bool) -> tuple[float, dict[str, tuple[float, float]]]:
     """Seconds from the first record until the last row is stored; for each process those at work and those queued."""
-    city = deployment.city
+    city, cities = deployment.city, deployment.cities
     running: dict[str, Worker] = {}
     for stage in ("city", "intake") if apart else ("intake,city",):  # who brings the work comes last
-        started = {f"{stage}{number or ''}": city.start("--stages", stage) for number in range(workers)}
+        options = ("--stages", stage)
+        begin = partial(start_all, cities, *options) if len(cities) > 1 else partial(city.start, *options)
+        started = {f"{stage}{number or ''}": begin() for number in range(workers)}
         for worker in started.values():
             worker.wait_ready()
         running |= started
     pids = {name: worker.process.pid for name, worker in running.items()} | deployment.servers()
     before = {name: (cpu_s(pid), queued_s(pid)) for name, pid in pids.items()}
-    city.wait_stored(next(iter(running.values())), 900)
+    for each in cities:
+        each.wait_stored(next(iter(running.values())), 900)
     over = time.time()
     spent = {name: (cpu_s(pid) - before[name][0], queued_s(pid) - before[name][1]) for name, pid in pids.items()}
     for worker in running.values():
         worker.stop()
-    return over - first_ms(deployment.settings) / 1000, spent
+    return over - min(map(first_ms, cities)) / 1000, spent
 
 
 def plain(settings: Settings, counts: dict[str, int]) -> float:
@@ -85,17 +96,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--workers", type=int, default=1, help="of each stage")
+    parser.add_argument("--cities", type=int, default=1, help="that share the workers, and the events")
     parser.add_argument("--apart", action="store_true", help="intake and city stage in a process each")
     parser.add_argument("--rate", type=float, default=100_000, help="reports a day")
     parser.add_argument("--cells", type=int, default=2000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with deployed("bench", options.cells) as deployment:
+    with deployed("bench", options.cells, cities=options.cities) as deployment:
         counts = fill(deployment, options.events, options.rate)
         seconds, spent = live(deployment, options.workers, options.apart)
         plain_rate = plain(deployment.settings, counts)
         servers = deployment.servers()
-    events = sum(counts.values())
+    events = sum(counts.values()) * options.cities
     rate_goal, ratio_goal = GOALS[options.apart]
     cpu = sum(used for name, (used, _) in spent.items() if name not in servers)
     report = Report("live")
@@ -110,6 +122,7 @@ def main() -> int:
     report.figure("cores_busy", sum(used for used, _ in spent.values()) / seconds, "cores")
     report.value("events", events)
     report.value("workers", options.workers)
+    report.value("cities", options.cities)
     report.value("apart", options.apart)
     report.print(options.json)
     return 0 if report.ok else 1

@@ -5,22 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 
-import msgspec
 import pytest
 
 from streams.kafka import producing
-from streams.settings import load
-from tests.servers.deployment import DAY5, MEMORY, RATE, City, Worker, wait
+from tests.servers.deployment import DAY5, MEMORY, RATE, City, Worker, start_all, wait
 from tests.servers.recounted import check
 
 pytestmark = pytest.mark.servers
 
 #: simulated time against the clock
 PACE = ("--pace", "10000x")
-
-SECRET = "QUANYU__INTAKE__CALLER_KEY"
 
 
 @pytest.fixture
@@ -42,31 +37,6 @@ def province(
     return make
 
 
-def written(city: City) -> Path:
-    """Its configuration as a file, without the secret."""
-    told = {name: text for name, text in city.environment.items() if name != SECRET}
-    tree = msgspec.to_builtins(load(environ=told))
-    lines: list[str] = []
-
-    def write(keys: list[str], value: object) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                write([*keys, key], inner)
-        elif value != "":
-            lines.append(f"{'.'.join(map(json.dumps, keys))} = {json.dumps(value, ensure_ascii=False)}")
-
-    write([], tree)
-    path = city.folder / "city.toml"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def start(cities: list[City], *options: str) -> Worker:
-    """A worker of all of them."""
-    configs = [part for city in cities for part in ("--config", written(city))]
-    return cities[0].launch({SECRET: cities[0].environment[SECRET]}, *configs, *options)
-
-
 def folds(worker: Worker) -> set[str]:
     """Cities whose log the worker has."""
     return set(re.findall(r'^quanyu_log_lag\{city="(\w+)"\}', worker.get("/metrics")[1], re.MULTILINE))
@@ -85,15 +55,15 @@ def reach(city: City, share: float, worker: Worker) -> None:
 def test_two_cities_on_two_workers_then_on_one(province: Callable[[str], list[City]]) -> None:
     one, other = cities = province("pair")
     with one.simulated("--rate", str(2 * RATE), *PACE), other.simulated("--seed", "7", "--rate", str(2 * RATE), *PACE):
-        first = start(cities)
+        first = start_all(cities)
         first.wait_ready()
-        second = start(cities)
+        second = start_all(cities)
         wait("each worker has a city", lambda: len(folds(first)) == len(folds(second)) == 1)
         assert folds(first) | folds(second) == {"pair0", "pair1"}
         for city in cities:
             reach(city, 1.0, second)
         second.kill()
-        third = start(cities)
+        third = start_all(cities)
         for city in cities:
             reach(city, 1.6, first)
         first.kill()
@@ -116,7 +86,7 @@ def test_rubbish_of_one_city_stops_that_city_alone(province: Callable[[str], lis
             send(bad.raw[0], b"no JSON", partition=0)
     bad.simulate()
     good.simulate()
-    worker = start(cities)
+    worker = start_all(cities)
     good.wait_stored(worker)
     wait("says which city, and why", lambda: "rubbish0 has stopped" in worker.get("/readyz")[1])
     status, why = worker.get("/readyz")
