@@ -14,7 +14,8 @@ from streams.commands.base import console, progress, say
 from streams.commands.stats_cases import points_of, read_neighbours
 from streams.commands.stats_table import read_table
 from streams.statistics import gistar
-from streams.statistics.knox import TooManyPairs, knox
+from streams.statistics.knox import knox
+from streams.statistics.pairs import TooManyPairs
 from streams.statistics.zones import chord_km
 
 _SHOWN = 20
@@ -28,16 +29,21 @@ def gistar_file(
         raise UsageError("give either --neighbors or --distance", "请给出 --neighbors 或 --distance 之一")
     table = read_table(file, ("zone", "value") if neighbors else ("zone", "value", "x", "y"))
     names = table.texts("zone")
+    known = set[str]()
     for row, name in enumerate(names):
-        if name in names[:row]:
+        if name in known:
             raise table.error(row, "zone", f"{name} twice", f"{name} 重复")
+        known.add(name)
     values = table.numbers("value")
     if neighbors:
         near = read_neighbours(neighbors, names)
     else:
         assert distance is not None
         points = points_of(table, np.arange(len(table)), len(table), lonlat)
-        near = gistar.within(points, chord_km(distance) if lonlat else distance)
+        try:
+            near = gistar.within(points, chord_km(distance) if lonlat else distance)
+        except TooManyPairs as error:
+            raise _too_far("--distance", distance, error) from None
     others = np.diff(near.indptr)
     near = gistar.with_itself(near) if star else near
     near = near.by_row() if by_row else near
@@ -98,9 +104,7 @@ def knox_file(file: Path, distance: float, days: float, lonlat: bool, replicatio
                 tell=lambda done: bar.update(task, completed=done),
             )
     except TooManyPairs as error:
-        raise UsageError(
-            f"--dist {distance:g}: {error}; take a smaller one", f"--dist {distance:g}：近邻事件对过多，请减小"
-        ) from None
+        raise _too_far("--dist", distance, error) from None
     return {
         "file": str(file),
         "events": found.events,
@@ -116,6 +120,10 @@ def knox_file(file: Path, distance: float, days: float, lonlat: bool, replicatio
         "p": found.p if replications else None,
         "monte_carlo": {"replications": found.replications, "seed": seed},
     }
+
+
+def _too_far(option: str, distance: float, error: TooManyPairs) -> UsageError:
+    return UsageError(f"{option} {distance:g}: {error}; take less", f"{option} {distance:g}：近邻对过多，请减小")
 
 
 def print_knox(result: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from streams.statistics import monte_carlo
 from streams.statistics.monte_carlo import Chance
 from streams.statistics.permutation import permutation_study
 from streams.statistics.scan import Cluster, Study, Windows, anywhere, ending_last
-from streams.statistics.zones import TooManyZones, Zones, chord_km, circles, nearest, rings
+from streams.statistics.zones import TooManyZones, Zones, chord_km, circles, listed, nearest, rings
 
 POISSON, PB_POISSON, EB_POISSON, PERMUTATION = KINDS = ("poisson", "pb-poisson", "eb-poisson", "permutation")
 _SHOWN_ZONES = 12
@@ -128,6 +128,8 @@ def _zones(cases: Cases, weight: Floats, options: Options) -> Zones:
     points = cases.points(options.lonlat)
     if options.nearest:
         return nearest(points, options.nearest)
+    if len(points) == 1:  # a share of a single zone says nothing
+        return listed(1, [[0]])
     radius = np.inf if options.max_radius is None else options.max_radius
     try:
         zones = circles(
@@ -138,11 +140,6 @@ def _zones(cases: Cases, weight: Floats, options: Options) -> Zones:
             f"--max-share {options.max_share}: {error}; take less, or --max-radius",
             f"--max-share {options.max_share}：区域过多，请减小，或给出 --max-radius",
         ) from None
-    if not zones.count:
-        raise UsageError(
-            f"--max-share {options.max_share}: every single zone has more than that",
-            f"--max-share {options.max_share}：每个区域单独都已超过",
-        )
     return zones
 
 
@@ -230,7 +227,9 @@ def print_scan(result: dict[str, Any]) -> None:
         ),
         highlight=False,
     )
-    if not result["clusters"]:
+    if not result["candidate_zones"]:
+        out.print(say("every single zone has more than --max-share", "每个区域单独都已超过 --max-share"))
+    elif not result["clusters"]:
         out.print(say("nowhere more than expected", "没有超出期望的区域"))
     for title, rows in ((say("clusters", "聚集"), result["clusters"]), (say("top", "最高"), result.get("top"))):
         if rows:
@@ -241,12 +240,14 @@ def print_scan(result: dict[str, Any]) -> None:
 
 
 def _printed(title: str, rows: Sequence[dict[str, Any]], timed: bool) -> Printed:
-    names = say("#|zones|window|observed|expected|ratio|llr|p", "#|区域|时段|实际|期望|比值|对数似然比|p").split("|")
-    if not timed:
-        del names[2]
-    if gumbel := "p_gumbel" in rows[0]:
-        names.append("p (Gumbel)")
-    table = Printed(*names, title=title, title_justify="left")
+    table = Printed(title=title, title_justify="left")
+    gumbel = "p_gumbel" in rows[0]
+    for name in say("#|zones", "#|区域").split("|") + ([say("window", "时段")] if timed else []):
+        table.add_column(name, overflow="fold")
+    for name in say("observed|expected|ratio|llr|p", "实际|期望|比值|对数似然比|p").split("|"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if gumbel:
+        table.add_column("p (Gumbel)", justify="right", no_wrap=True)
     for k, row in enumerate(rows, 1):
         zones, window = row["zones"], row["window"]
         shown = ", ".join(zones[:_SHOWN_ZONES]) + (f" … ({len(zones)})" if len(zones) > _SHOWN_ZONES else "")

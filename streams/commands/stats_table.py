@@ -64,23 +64,23 @@ class Table:
         return found
 
     def periods(self, name: str) -> tuple[Ints, Callable[[int], int | str]]:
-        """A column of whole numbers, or of dates (days since 1970): numbers of periods, and how to write one."""
+        """A column of whole numbers, or of dates (days since 1970, as written): periods, and how to write one."""
         if _is_number(self.columns[name][0]):
             found = self.numbers(name, whole=True)
             if (np.abs(found) > 2**53).any():
                 raise self.error(int(np.argmax(np.abs(found))), name, "is too large", "过大")
             return found.astype(np.int64), int
-        return np.floor(self._days(name)).astype(np.int64), _date
+        return np.floor(self._days(name, written=True)).astype(np.int64), _date
 
     def days(self, name: str) -> Floats:
         """A column of numbers, or of dates and times as days since 1970."""
-        return self.numbers(name) if _is_number(self.columns[name][0]) else self._days(name)
+        return self.numbers(name) if _is_number(self.columns[name][0]) else self._days(name, written=False)
 
-    def _days(self, name: str) -> Floats:
+    def _days(self, name: str, written: bool) -> Floats:
         found = np.empty(len(self))
         for row, text in enumerate(self.columns[name]):
             try:
-                at = _moment(text)
+                at = _moment(text, written)
             except ValueError:
                 raise self.error(
                     row,
@@ -160,12 +160,12 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _moment(text: str) -> datetime:
-    """ISO 8601, or 2001/11/4; an offset is taken into account."""
+def _moment(text: str, written: bool) -> datetime:
+    """ISO 8601, or 2001/11/4; the clock as it is written, or UTC if there is an offset."""
     if text.count("/") == 2:
         return datetime.strptime(text, "%Y/%m/%d")
     at = datetime.fromisoformat(text)
-    offset = at.utcoffset() or timedelta()
+    offset = timedelta() if written else at.utcoffset() or timedelta()
     return at.replace(tzinfo=None) - offset
 
 

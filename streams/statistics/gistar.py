@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+
+from streams.statistics.pairs import near_pairs
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,7 +43,7 @@ class Neighbours:
 
 def within(points: Floats, distance: float) -> Neighbours:
     """Neighbours at most so far away (inclusive); points: [n, dimensions]."""
-    found = cKDTree(points).query_pairs(distance * (1 + 1e-9), output_type="ndarray")
+    found = near_pairs(points, distance)
     one, other = np.concatenate((found, found[:, ::-1])).T
     order = np.lexsort((other, one))
     return Neighbours(np.searchsorted(one[order], np.arange(len(points) + 1)), other[order].astype(np.int64))

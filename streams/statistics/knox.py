@@ -12,17 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.spatial import cKDTree
+
+from streams.statistics.pairs import near_pairs, reach
 
 Floats = NDArray[np.float64]
 
-#: pairs close in space that are kept at most
-MOST_PAIRS = 50_000_000
 _CHUNK = 1 << 20
-
-
-class TooManyPairs(ValueError):
-    """More pairs close in space than fit into memory: take a smaller distance."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +66,10 @@ def _tail(count: int, mean: float) -> float:
     return float(special.gammainc(count, mean)) if count else 1.0
 
 
-def near_pairs(points: Floats, distance: float) -> NDArray[np.int32]:
-    """[m, 2] numbers of points at most `distance` apart."""
-    tree, reach = cKDTree(points), _reach(distance)
-    many = (int(tree.count_neighbors(tree, reach)) - len(points)) // 2
-    if many > MOST_PAIRS:
-        raise TooManyPairs(f"{many} pairs; at most {MOST_PAIRS}")
-    return tree.query_pairs(reach, output_type="ndarray").astype(np.int32)
-
-
 def soon_pairs(time: Floats, span: float) -> int:
     """How many pairs of times are at most `span` apart."""
     ordered = np.sort(time)
-    after = np.searchsorted(ordered, ordered + _reach(span), side="right")
+    after = np.searchsorted(ordered, ordered + reach(span), side="right")
     return int(np.sum(after - np.arange(len(time)) - 1))
 
 
@@ -91,10 +77,5 @@ def _close(pairs: NDArray[np.int32], time: Floats, span: float) -> int:
     found = 0
     for start in range(0, len(pairs), _CHUNK):
         one, other = time[pairs[start : start + _CHUNK]].T
-        found += int(np.count_nonzero(np.maximum(one, other) <= np.minimum(one, other) + _reach(span)))
+        found += int(np.count_nonzero(np.maximum(one, other) <= np.minimum(one, other) + reach(span)))
     return found
-
-
-def _reach(most: float) -> float:
-    """Distances and spans that are as long but for rounding are close."""
-    return most * (1 + 1e-9)

@@ -21,7 +21,7 @@ Draw = Callable[[Generator, int], Counts]
 #: ratios that differ by less, relatively, are tied; ties count against the cluster
 TIED = 1e-7
 _EULER = 0.5772156649015329
-_MOST_DRAWN = 1 << 24
+_MOST_DRAWN = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def simulate(
 
 def _batch(study: Study) -> int:
     longest = int(np.diff(study.zones.first).max(initial=1))
-    windows = len(study.windows.start)
+    windows = max(1, len(study.windows.start))
     return int(np.clip(BLOCK // (longest * windows), 4, min(256, max(4, _MOST_DRAWN // study.counts.size))))
 
 
@@ -83,7 +83,7 @@ def under_null(study: Study) -> Draw:
     expected = study.expected
 
     def conditional(chance: Generator, n: int) -> Counts:
-        drawn = chance.multinomial(study.total, expected.ravel() / expected.sum(), size=n)
+        drawn = chance.multinomial(study.total, expected.ravel() / (expected.sum() or 1.0), size=n)
         return np.ascontiguousarray(drawn.T.reshape(*expected.shape, n), dtype=np.int32)
 
     def free(chance: Generator, n: int) -> Counts:

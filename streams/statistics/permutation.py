@@ -103,7 +103,7 @@ def _chance(
     """p value and replications: of the cases, which are the newest ones is drawn anew each time."""
     within_reach = np.isfinite(needed).any(axis=0)
     inside, needed = np.ascontiguousarray(inside[:, within_reach]), needed[:, within_reach]
-    stop_after = int(np.floor(alpha * (replications + 1))) if alpha < 1 else replications + 1
+    stop_after = max(1, int(alpha * (replications + 1) + 1e-9)) if alpha < 1 else replications + 1
     chance, reached = np.random.default_rng(seed), np.zeros(0, dtype=bool)
     cases = np.repeat(np.arange(len(of_place)), of_place)
     while len(reached) < replications:

@@ -11,6 +11,8 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 
+#: below it the incomplete beta function runs out of exponents
+_FAR = 1e-290
 _TERMS = 10_000
 
 
@@ -42,17 +44,18 @@ def negative_binomial_score(cases: ArrayLike, mean: ArrayLike, size: ArrayLike) 
     The score of the hot-spot room: `size` carries the uncertainty of the baseline and the unrest of days,
     1 / (1 / a + 1 / k); infinite size is Poisson. 0 for no cases; infinite where there are cases of mean 0. Broadcasts.
     """
-    c, m, n = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (cases, mean, size)))
+    arrays = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (cases, mean, size)))
+    c, m, n = (array.ravel() for array in arrays)
     wide = np.isfinite(n)
-    share = np.where(wide, m / (m + np.where(wide, n, 1.0) + (m == 0)), 0.0)
-    some = np.maximum(c, 1)
-    tail = np.where(wide, special.betainc(some, np.where(wide, n, 1.0), share), special.gammainc(some, m))
-    with np.errstate(divide="ignore"):
-        score = -np.log10(tail)
-    for at in zip(*np.nonzero((tail < 1e-290) & (m > 0) & (c > 0)), strict=True):
+    finite, some = np.where(wide, n, 1.0), np.maximum(c, 1)
+    share = m / (m + finite)
+    tail = np.where(wide, special.betainc(some, finite, share), special.gammainc(some, m))
+    score = np.full(len(c), np.inf)
+    np.log10(tail, out=score, where=tail > 0)
+    score = np.abs(score)
+    for at in np.flatnonzero((tail < _FAR) & (m > 0) & (c > 0)):
         score[at] = _far_tail(float(c[at]), float(m[at]), float(n[at]))
-    found: Floats = np.where(c > 0, np.abs(score), 0.0)
-    return found
+    return np.where(c > 0, score, 0.0).reshape(arrays[0].shape)
 
 
 def _far_tail(c: float, mean: float, size: float) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+
+from streams.statistics.pairs import near_pairs, reach
 
 Floats = NDArray[np.float64]
 
@@ -18,24 +19,24 @@ NOISE = 0
 
 
 def st_dbscan(
-    points: Floats, time: Floats, distance: float, span: float, fewest: int, within: float = 2.0
+    points: Floats, time: Floats, distance: float, span: float, fewest: int, norm: float = 2.0
 ) -> NDArray[np.int64]:
     """Cluster of each event, from 1 in the order of their first cores; 0 is noise. points: [n, dimensions]; time: [n].
 
-    An edge event that two clusters reach belongs to the one with the smaller number. within: the norm in space, 2
-    for circles, inf for squares.
+    An edge event that two clusters reach belongs to the one with the smaller number. norm: as in
+    `near_pairs`.
     """
     n = len(points)
-    pairs = cKDTree(points).query_pairs(distance, p=within, output_type="ndarray")
-    pairs = pairs[np.abs(time[pairs[:, 0]] - time[pairs[:, 1]]) <= span]
+    pairs = near_pairs(points, distance, norm)
+    pairs = pairs[np.abs(time[pairs[:, 0]] - time[pairs[:, 1]]) <= reach(span)]
     core = np.bincount(pairs.ravel(), minlength=n) + 1 >= fewest
     cores = pairs[core[pairs].all(axis=1)]
     links = coo_array((np.ones(len(cores), dtype=bool), (cores[:, 0], cores[:, 1])), shape=(n, n))
     component = connected_components(links, directed=False)[1]
     found = np.zeros(n, dtype=np.int64)
-    first = np.unique(component[core], return_index=True)
+    label, first = np.unique(component[core], return_index=True)
     number = np.zeros(n, dtype=np.int64)
-    number[first[0][np.argsort(first[1])]] = np.arange(1, len(first[0]) + 1)
+    number[label[np.argsort(first)]] = np.arange(1, len(label) + 1)
     found[core] = number[component[core]]
     both = np.concatenate((pairs, pairs[:, ::-1]))
     edge = both[core[both[:, 0]] & ~core[both[:, 1]]]
