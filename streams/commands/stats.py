@@ -56,6 +56,8 @@ def _scanning(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--neighbors", type=_FILE, help="JSON {zone: [zone, ...]}: rings of these. 邻接关系。"),
             click.option("--rings", type=_COUNT, default=3, show_default=True, help="With --neighbors. 邻接圈数。"),
             click.option("--nearest", type=_COUNT, default=0, help="Zones of 1..N nearest, not circles. 最近邻区域。"),
+            click.option("--since", metavar="TIME", help="First period, else that of the rows. 首个时段。"),
+            click.option("--until", metavar="TIME", help="Last period, else that of the rows. 最后时段。"),
             click.option(
                 "--windows",
                 default="last",

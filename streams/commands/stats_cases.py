@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import UsageError
-from streams.commands.stats_table import Table, read_text
+from streams.commands.stats_table import Table, day_of, read_text
 from streams.statistics.gistar import Neighbours
 from streams.statistics.zones import Zones, listed, on_sphere
 
@@ -63,14 +63,21 @@ class Cases:
         return points_of(self.table, self.of_row[1], len(self.ids), lonlat)
 
 
-def read_cases(table: Table) -> Cases:
-    """Rows of the same zone and time add up. Without a column time: one period. Without count: each row is a case."""
+def read_cases(table: Table, since: str | None = None, until: str | None = None) -> Cases:
+    """Rows of the same zone and time add up. Without a column time: one period. Without count: each row is a case.
+
+    since, until: first and last period, else those of the rows.
+    """
     ids, place = zones_of(table)
     label: Callable[[int], int | str | None] = _timeless
     time = np.zeros(len(table), dtype=np.int64)
     if table.has("time"):
         time, label = table.periods("time")
-    first, periods = int(time.min()), int(time.max() - time.min()) + 1
+    first = _bound("--since", since, label, int(time.min()))
+    periods = _bound("--until", until, label, int(time.max())) - first + 1
+    if (beyond := (time < first) | (time >= first + periods)).any():
+        row = int(np.argmax(beyond))
+        raise table.error(row, "time", "outside of --since and --until", "不在 --since 与 --until 之间")
     if periods > MOST_PERIODS or periods * len(ids) > MOST_NUMBERS:
         raise table.error(
             int(np.argmax(time)),
@@ -84,6 +91,18 @@ def read_cases(table: Table) -> Cases:
     counts = np.zeros((periods, len(ids)), dtype=np.int64)
     np.add.at(counts, (time - first, place), count.astype(np.int64))
     return Cases(table, ids, counts, first, label, (time - first, place))
+
+
+def _bound(option: str, text: str | None, label: Callable[[int], int | str | None], found: int) -> int:
+    """A period given on the command line, written as those of the file; else the one found there."""
+    if text is None:
+        return found
+    try:
+        return int(text) if label is int else int(day_of(text))
+    except ValueError:
+        raise UsageError(
+            f"{option} {text}: want a time like {label(found)}", f"{option} {text}：应如 {label(found)}"
+        ) from None
 
 
 def _timeless(_: int) -> None:

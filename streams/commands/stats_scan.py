@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.table import Table as Printed
 
 from schemas import UsageError
@@ -37,6 +38,8 @@ class Options:
     neighbors: Path | None
     rings: int
     nearest: int
+    since: str | None
+    until: str | None
     windows: str
     max_duration: int | None
     min_cases: int
@@ -52,7 +55,7 @@ def scan_file(file: Path, options: Options) -> dict[str, Any]:
     """The result of a scan, as it is printed."""
     permuting = options.kind == PERMUTATION
     table = read_table(file, ("zone", "time") if permuting else ("zone", "count"))
-    cases = read_cases(table)
+    cases = read_cases(table, options.since, options.until)
     expected = None if permuting else _expected(cases, options)
     weight = cases.counts.sum(axis=0) if expected is None else expected.sum(axis=0)
     zones = _zones(cases, weight.astype(np.float64), options)
@@ -240,26 +243,25 @@ def print_scan(result: dict[str, Any]) -> None:
 
 
 def _printed(title: str, rows: Sequence[dict[str, Any]], timed: bool) -> Printed:
-    table = Printed(title=title, title_justify="left")
+    table = Printed(title=title, title_justify="left", box=box.SIMPLE)
     gumbel = "p_gumbel" in rows[0]
-    for name in say("#|zones", "#|区域").split("|") + ([say("window", "时段")] if timed else []):
-        table.add_column(name, overflow="fold")
-    for name in say("observed|expected|ratio|llr|p", "实际|期望|比值|对数似然比|p").split("|"):
+    table.add_column(say("zones", "区域"), overflow="fold")
+    if timed:
+        table.add_column(say("window", "时段"), no_wrap=True)
+    figures = say("observed|expected|ratio|llr|p", "实际|期望|比值|对数似然比|p").split("|")
+    for name in figures + (["Gumbel"] if gumbel else []):
         table.add_column(name, justify="right", no_wrap=True)
-    if gumbel:
-        table.add_column("p (Gumbel)", justify="right", no_wrap=True)
-    for k, row in enumerate(rows, 1):
+    for row in rows:
         zones, window = row["zones"], row["window"]
         shown = ", ".join(zones[:_SHOWN_ZONES]) + (f" … ({len(zones)})" if len(zones) > _SHOWN_ZONES else "")
-        span = f"{window['from']} .. {window['to']}" if window["periods"] > 1 else str(window["from"])
+        ends = [window["from"], window["to"]] if window["periods"] > 1 else [window["from"]]
         table.add_row(
-            str(k),
             shown,
-            *([span] if timed else []),
+            *(["\n".join(map(str, ends))] if timed else []),
             str(row["observed"]),
             f"{row['expected']:.2f}",
             _short(row["ratio"], ".2f"),
-            f"{row['llr']:.6f}",
+            f"{row['llr']:.4f}",
             _short(row.get("p"), ".2g"),
             *([_short(row["p_gumbel"], ".2g")] if gumbel else []),
         )

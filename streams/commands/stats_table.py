@@ -80,7 +80,7 @@ class Table:
         found = np.empty(len(self))
         for row, text in enumerate(self.columns[name]):
             try:
-                at = _moment(text, written)
+                found[row] = day_of(text, written)
             except ValueError:
                 raise self.error(
                     row,
@@ -88,7 +88,6 @@ class Table:
                     f"{text!r} is neither a date like 2026-03-02 nor a number",
                     f"{text!r} 既不是日期也不是数字",
                 ) from None
-            found[row] = (at - _EPOCH).total_seconds() / _DAY_S
         return found
 
     def error(self, row: int, name: str, en: str, zh: str) -> UsageError:
@@ -160,13 +159,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _moment(text: str, written: bool) -> datetime:
-    """ISO 8601, or 2001/11/4; the clock as it is written, or UTC if there is an offset."""
+def day_of(text: str, written: bool = True) -> float:
+    """Days since 1970 of an ISO 8601 time, or of 2001/11/4: as the clock shows it, or in UTC if there is an offset."""
     if text.count("/") == 2:
-        return datetime.strptime(text, "%Y/%m/%d")
-    at = datetime.fromisoformat(text)
+        at = datetime.strptime(text, "%Y/%m/%d")
+    else:
+        at = datetime.fromisoformat(text)
     offset = timedelta() if written else at.utcoffset() or timedelta()
-    return at.replace(tzinfo=None) - offset
+    return (at.replace(tzinfo=None) - offset - _EPOCH).total_seconds() / _DAY_S
 
 
 def _date(day: int) -> str:

@@ -174,8 +174,10 @@ def test_fever_in_new_york(fever: Path, answers: dict[str, Any]) -> None:
 def satscan(oracles: Path, tmp_path: Path, name: str) -> Path:
     where = {zone: place for zone, *place in words(oracles / f"satscan_stp/{name}.geo")}
     cases = [(zone, time, count, *where[zone]) for zone, count, time in words(oracles / f"satscan_stp/{name}.cas")]
-    ends = [(next(iter(where)), time, 0, *next(iter(where.values()))) for time in (0, 1000)]
-    return write(tmp_path / f"{name}.csv", "zone,time,count,x,y", [*cases, *ends])
+    return write(tmp_path / f"{name}.csv", "zone,time,count,x,y", cases)
+
+
+STUDY = ("--since", 0, "--until", 1000, "--max-duration", 500)
 
 
 @pytest.mark.parametrize(("name", "more"), [("test1", ()), ("test3", ("--max-radius", 50))])
@@ -185,7 +187,7 @@ def test_permutation_runs_of_satscan(
     want = answers[f"satscan944_stp_{name}"]
     first = want.get("a", want)
     file = satscan(oracles, tmp_path, f"satscan_{name}")
-    found = stats("permutation", file, "--max-duration", 500, "--split-ties", "--monte-carlo", 0, *map(str, more))
+    found = stats("permutation", file, *STUDY, "--split-ties", "--monte-carlo", 0, *map(str, more))
     top = found["clusters"][0]
     assert top["llr"] == pytest.approx(first["llr"], abs=WITHIN)
     assert (sorted(map(int, top["zones"])), top["observed"]) == (sorted(first["ids"]), first["cases"])
@@ -201,5 +203,5 @@ def test_a_zone_of_satscan_has_its_ratio_when_it_is_given(
     want = answers["satscan944_stp_test1"]["a"]
     file, zones = satscan(oracles, tmp_path, "satscan_test1"), tmp_path / "zones.txt"
     zones.write_text(" ".join(map(str, want["ids"])), encoding="utf-8")
-    found = stats("permutation", file, "--zones", zones, "--windows", 8, "--monte-carlo", 0)
+    found = stats("permutation", file, *STUDY, "--zones", zones, "--windows", 8, "--monte-carlo", 0)
     assert found["clusters"][0]["llr"] == pytest.approx(want["llr"], abs=WITHIN)

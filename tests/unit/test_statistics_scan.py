@@ -8,7 +8,9 @@ period 0 1  1  1  1
 
 from __future__ import annotations
 
+import re
 from math import log
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,3 +160,11 @@ def test_permuting_keeps_both_margins() -> None:
     assert (drawn.sum(axis=0) == scan.counts.sum(axis=0)[:, None]).all()
     assert (drawn.sum(axis=1) == scan.counts.sum(axis=1)[:, None]).all()
     assert len({drawn[:, :, k].tobytes() for k in range(20)}) > 5
+
+
+def test_the_code_of_the_page_works() -> None:
+    page = (Path(__file__).parents[2] / "docs/statistics.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    known: dict[str, object] = {"counts": COUNTS, "expected": EXPECTED, "points": ROW}
+    exec(code, known)
+    assert known["p"] and all(0 < p <= 1 for p in known["p"])  # type: ignore[attr-defined]

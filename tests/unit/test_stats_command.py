@@ -94,6 +94,14 @@ def test_times_as_numbers_and_with_slashes(city: Path, tmp_path: Path) -> None:
         assert [c["llr"] for c in found] == [c["llr"] for c in want]
 
 
+def test_a_study_period_is_longer_than_its_rows(city: Path, tmp_path: Path) -> None:
+    found = stats("permutation", city, "--since", "2026-02-27", "--until", "2026-03-11")
+    assert found["periods"] == {"count": 13, "from": "2026-02-27", "to": "2026-03-11"}
+    assert found["clusters"][0]["window"] == {"from": "2026-03-09", "to": "2026-03-11", "periods": 3}
+    years = write(tmp_path / "y.csv", HEADER, [(z, 1990, *more) for z, d, *more in rows() if d == DAYS[-1]])
+    assert stats("scan", years, "--until", 1992)["periods"]["count"] == 3
+
+
 def _text(row: tuple[object, ...]) -> tuple[str, str, object, object, object, object]:
     return str(row[0]), str(row[1]), *row[2:]  # type: ignore[return-value]
 

@@ -104,6 +104,8 @@ def test_a_wrong_neighbours_file_is_named(tmp_path: Path, neighbours: str, words
         (("--windows", "5"), "not above 1"),
         (("--zones", "z", "--nearest", 2), "give one of --zones, --neighbors, --nearest"),
         (("--kind", "pb-poisson"), "no column population"),
+        (("--since", "1990"), "--since 1990: want a time like 2026-03-01"),
+        (("--until", "2026-02-01"), "line 2, column time: outside of --since and --until"),
     ],
 )
 def test_wrong_options_are_named(tmp_path: Path, options: tuple[object, ...], words: str) -> None:
