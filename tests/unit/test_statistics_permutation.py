@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_answer_and_no_more_is_drawn_than_needed(mo
     found = fast(counts)
     assert found.p > 0.01 and found.replications < 999
     assert found.p == 10 / found.replications
-    monkeypatch.setattr("streams.statistics.permutation._AT_ONCE", 3)
+    monkeypatch.setattr("streams.statistics.permutation._AT_FIRST", 3)
     assert fast(counts) == found
     assert fast(counts, seed=2).replications != found.replications
 

@@ -17,7 +17,7 @@ import pytest
 
 from streams.statistics.monte_carlo import Chance, permuted, simulate, under_null
 from streams.statistics.permutation import permutation_study
-from streams.statistics.scan import Study, anywhere, ending_last
+from streams.statistics.scan import Study, anywhere, ending_last, running_sums
 from streams.statistics.zones import Zones, circles, listed
 
 COUNTS = np.array([[1, 1, 1, 1], [1, 1, 1, 1], [1, 5, 4, 1]])
@@ -93,6 +93,12 @@ def test_any_window_finds_what_is_over() -> None:
     first = scan.clusters(1)[0]
     assert (scan.windows.start[first.window], scan.windows.stop[first.window]) == (0, 1)
     assert first.llr == pytest.approx(study().clusters(1)[0].llr)
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (5, 64), (16, 32), (37, 4, 10), (100, 3, 20), (64, 2)])
+def test_running_sums(shape: tuple[int, ...]) -> None:
+    rows = np.random.default_rng(1).integers(0, 9, shape).astype(np.int32)
+    assert (running_sums(rows.copy()) == rows.cumsum(axis=0)).all()
 
 
 # -- chance ------------------------------------------------------------------------------------------------------------
