@@ -162,8 +162,11 @@ def read_zones(file: Path, ids: Sequence[str]) -> Zones:
     return listed(len(ids), found)
 
 
-def read_neighbours(file: Path, ids: Sequence[str]) -> Neighbours:
-    """JSON: {zone: [zone, ...]} or {zone: {zone: weight}}. A zone that is no key has no neighbours."""
+def read_neighbours(file: Path, ids: Sequence[str]) -> tuple[Neighbours, Floats]:
+    """JSON: {zone: [zone, ...]} or {zone: {zone: weight}}. A zone that is no key has no neighbours.
+
+    Also the weight of each zone with itself, 1 if none is given; it is not among the neighbours.
+    """
 
     def bad(key: str, en: str, zh: str) -> UsageError:
         return UsageError(f"{file}, zone {key}: {en}", f"{file}，区域 {key}：{zh}")
@@ -177,6 +180,7 @@ def read_neighbours(file: Path, ids: Sequence[str]) -> Neighbours:
         ) from None
     number = {name: k for k, name in enumerate(ids)}
     rows: list[dict[int, float]] = [{} for _ in ids]
+    own = np.ones(len(ids))
     for key, others in listing.items():
         weights = others if isinstance(others, dict) else dict.fromkeys(map(str, others), 1.0)
         if key not in number:
@@ -186,8 +190,11 @@ def read_neighbours(file: Path, ids: Sequence[str]) -> Neighbours:
                 raise bad(key, f"unknown neighbour {name}", f"未知邻区 {name}")
             if not 0 <= weight < np.inf:
                 raise bad(key, f"weight {weight} of {name}", f"{name} 的权重 {weight}")
-            if name != key:
+            if name == key:
+                own[number[key]] = weight
+            else:
                 rows[number[key]][number[name]] = weight
     indptr = np.concatenate(([0], np.cumsum([len(row) for row in rows])))
     indices = np.array([k for row in rows for k in row], dtype=np.int64)
-    return Neighbours(indptr, indices, np.array([w for row in rows for w in row.values()], dtype=np.float64))
+    heavy = np.array([weight for row in rows for weight in row.values()], dtype=np.float64)
+    return Neighbours(indptr, indices, heavy), own

@@ -36,16 +36,17 @@ def gistar_file(
         known.add(name)
     values = table.numbers("value")
     if neighbors:
-        near = read_neighbours(neighbors, names)
+        near, own = read_neighbours(neighbors, names)
     else:
         assert distance is not None
+        own = np.ones(len(names))
         points = points_of(table, np.arange(len(table)), len(table), lonlat)
         try:
             near = gistar.within(points, chord_km(distance) if lonlat else distance)
         except TooManyPairs as error:
             raise _too_far("--distance", distance, error) from None
     others = np.diff(near.indptr)
-    near = gistar.with_itself(near) if star else near
+    near = gistar.with_itself(near, own) if star else near
     near = near.by_row() if by_row else near
     z = gistar.gi_star(values, near) if star else gistar.gi(values, near)
     rows = [

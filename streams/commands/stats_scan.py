@@ -22,6 +22,8 @@ from streams.statistics.scan import Cluster, Study, Windows, anywhere, ending_la
 from streams.statistics.zones import TooManyZones, Zones, chord_km, circles, listed, nearest, rings
 
 POISSON, PB_POISSON, EB_POISSON, PERMUTATION = KINDS = ("poisson", "pb-poisson", "eb-poisson", "permutation")
+#: cases that an unconditional scan may expect: counts have 31 bits
+MOST_EXPECTED = 1 << 30
 _SHOWN_ZONES = 12
 
 
@@ -99,6 +101,8 @@ def _expected(cases: Cases, options: Options) -> Floats:
     found = cases.expected(name)
     if name == "population" and options.kind == EB_POISSON:
         found *= cases.counts.sum() / found.sum()
+    if options.kind == EB_POISSON and found.sum() >= MOST_EXPECTED:
+        raise table.error(0, name, f"adds up to {found.sum():.3g}", f"合计达 {found.sum():.3g}")
     return found
 
 
@@ -121,7 +125,7 @@ def _zones(cases: Cases, weight: Floats, options: Options) -> Zones:
     if options.zones:
         return read_zones(options.zones, cases.ids)
     if options.neighbors:
-        graph = read_neighbours(options.neighbors, cases.ids)
+        graph, _ = read_neighbours(options.neighbors, cases.ids)
         return rings(graph.indptr, graph.indices, options.rings)
     if not cases.table.has("x", "y"):
         raise UsageError(

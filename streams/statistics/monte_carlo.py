@@ -21,7 +21,7 @@ Draw = Callable[[Generator, int], Counts]
 #: ratios that differ by less, relatively, are tied; ties count against the cluster
 TIED = 1e-7
 _EULER = 0.5772156649015329
-_MOST_DRAWN = 1 << 22
+_MOST_DRAWN, _MOST_AT_ONCE = 1 << 22, 256
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,10 @@ def simulate(
 
 
 def _batch(study: Study) -> int:
+    """How many fit into a block of the scan, and into memory while they are drawn."""
     longest = int(np.diff(study.zones.first).max(initial=1))
-    windows = max(1, len(study.windows.start))
-    return int(np.clip(BLOCK // (longest * windows), 4, min(256, max(4, _MOST_DRAWN // study.counts.size))))
+    scanned = BLOCK // (longest * max(1, len(study.windows.start)))
+    return max(1, min(_MOST_AT_ONCE, scanned, _MOST_DRAWN // max(1, study.counts.size, study.total)))
 
 
 def under_null(study: Study) -> Draw:

@@ -137,7 +137,8 @@ class Study:
         cases outside. It spares the logarithms of nearly all windows."""
         outside = 1 / np.maximum(self.total - expected, _TINY) if self.conditional else 0.0
         excess = np.sqrt(llr / (0.5 / np.maximum(expected, _TINY) + outside))
-        return np.maximum(np.ceil(expected + excess * (1 - 1e-9) - 1e-9), self.fewest).astype(np.int32)
+        enough = np.ceil((expected + excess) * (1 - 1e-9) - 1e-9)
+        return np.clip(enough, self.fewest, np.iinfo(np.int32).max).astype(np.int32)
 
     def _at(self, zone: int, window: int) -> Cluster:
         span = slice(self._start[window], self._stop[window])

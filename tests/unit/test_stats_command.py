@@ -193,6 +193,9 @@ def test_gistar_by_neighbours_weights_and_distance(tmp_path: Path) -> None:
     assert z("--neighbors", near) == z("--neighbors", weighted) == z("--distance", 1)
     assert z("--neighbors", near)[-2] == max(z("--neighbors", near)) > 1.5
     assert z("--neighbors", near, "--no-star") != z("--neighbors", near)
+    weighted.write_text(json.dumps({z: dict.fromkeys(others, 2.0) | {z: 2.0} for z, others in graph.items()}))
+    assert z("--neighbors", weighted) == pytest.approx(z("--neighbors", near))
+    assert z("--neighbors", weighted, "--by-row") == pytest.approx(z("--neighbors", near))
     near.write_text("{}")
     alone = stats("gistar", values, "--neighbors", near, "--no-star")
     assert alone["islands"] == 8 and alone["zones"][0]["z"] is alone["zones"][0]["p"] is None

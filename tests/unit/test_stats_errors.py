@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -56,11 +57,19 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: str, words: str) -> None:
         ("zone,count,expected,x,y\na,0,0,0,0\n", "line 2, column expected: 0 everywhere"),
         ("zone,count\n甲,1\n".encode("gbk"), "not UTF-8"),
         (b"\x1f\x8bno", "cannot read"),
-        ('zone,count\n"a,1\n' + "x" * 200_000, "field larger than field limit"),
+        ('zone,count\n"a,1\nb,2\n', "line 3: 1 fields, but 2 columns"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str | bytes, words: str) -> None:
     assert words in told(tmp_path, text)
+
+
+def test_a_field_that_never_ends(tmp_path: Path) -> None:
+    before = csv.field_size_limit(100)
+    try:
+        assert "line 2: field larger than field limit" in told(tmp_path, "zone,count\n" + "x" * 200)
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -126,6 +135,8 @@ def test_other_commands(tmp_path: Path) -> None:
     assert "line 2, column y: beyond 90 degrees" in told(
         tmp_path, "x,y,t\n1,91,1\n1,1,2\n", *near, "--lonlat", command="knox"
     )
+    much = f"{SCAN}\n{GOOD}b,2026-03-01,1,2e9,1,0\n"
+    assert "line 2, column expected: adds up to 2e+09" in told(tmp_path, much, "--kind", "eb-poisson")
     people = "zone,time,count,population,x,y\na,1,0,0,0,0\na,2,1,5,0,0\n"
     assert "a period without people" in told(tmp_path, people, "--kind", "pb-poisson")
 
