@@ -93,6 +93,16 @@ def test_the_best_window_is_the_best_of_all(
     assert [c.llr for c in found] == sorted((c.llr for c in found), reverse=True)
 
 
+@given(st.floats(1e-6, 1e5), st.integers(1, 200_000), st.booleans())
+def test_no_window_is_passed_over(expected: float, cases: int, conditional: bool) -> None:
+    """The bound that spares logarithms is never above the cases that reach a ratio."""
+    study = Study(
+        np.array([[300_000]]), np.ones((1, 1)), nearest(np.zeros((1, 1)), 1), ending_last(1, [1]), conditional
+    )
+    llr = float(study.llr(cases, expected))
+    assert cases <= expected or study._enough(np.array([expected]), llr)[0] <= max(cases, study.fewest)
+
+
 @given(POINTS, COUNTS, st.permutations(range(PLACES)))
 def test_names_of_places_do_not_matter(points: np.ndarray, counts: np.ndarray, order: list[int]) -> None:
     def ratios(points: np.ndarray, counts: np.ndarray) -> list[float]:

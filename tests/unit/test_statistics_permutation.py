@@ -7,8 +7,9 @@ import pytest
 
 from geo.adjacency import graph_of
 from streams.statistics.monte_carlo import permuted, simulate
-from streams.statistics.permutation import Recent, counts_of, permutation_study, recent_cluster
+from streams.statistics.permutation import Recent, _needed, counts_of, permutation_study, recent_cluster
 from streams.statistics.scan import ending_last
+from streams.statistics.scores import poisson_llr
 from streams.statistics.zones import Zones, listed, rings
 
 SIDE, DURATIONS = 6, (1, 2, 4)
@@ -93,6 +94,17 @@ def test_fewer_cases_than_asked_for_are_no_cluster() -> None:
     counts[-1, 3] = 2
     assert fast(counts).observed == 2
     assert fast(counts, fewest=3).p == 1
+
+
+def test_the_fewest_cases_that_reach_a_ratio() -> None:
+    chance = np.random.default_rng(1)
+    expected, most = chance.random((3, 40)) * 8, np.floor(chance.random((3, 40)) * 20)
+    found = _needed(4.0, expected, most, 60)
+    for (row, column), e in np.ndenumerate(expected):
+        reach = [c for c in range(int(most[row, column]) + 1) if poisson_llr(c, e, 60) >= 4.0]
+        assert found[row, column] == (reach[0] if reach else np.inf)
+    exact = float(poisson_llr(6, 2.0, 60))
+    assert _needed(exact, np.array([[2.0]]), np.array([[6.0]]), 60)[0, 0] == 6
 
 
 def test_p_is_as_often_small_as_it_says() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from math import erfc, sqrt
 from pathlib import Path
 
 import pytest
@@ -76,10 +77,14 @@ def test_missing_periods_and_rows_count_zero(tmp_path: Path) -> None:
     full = stats("scan", write(tmp_path / "f.csv", HEADER, zeros), "--kind", "eb-poisson", "--windows", "whole")
     assert {**sparse, "file": ""} == {**full, "file": ""}
     assert sparse["periods"]["count"] == 10
-    late = [row for row in rows() if row[0] != "a" or str(row[1]) > "2026-03-05"]
+    late = [
+        (z, d, c, 5 if z == "a" and d == DAYS[-1] else e, x, y)
+        for z, d, c, e, x, y in rows()
+        if z != "a" or d > DAYS[4]
+    ]
     found = stats("scan", write(tmp_path / "l.csv", HEADER, late), "--kind", "eb-poisson", "--top", 999)
     (a,) = [c for c in found["top"] if c["zones"] == ["a"] and c["window"]["periods"] == 10]
-    assert (a["observed"], a["expected"]) == (10, 20)
+    assert (a["observed"], a["expected"]) == (10, 23)
 
 
 def test_times_as_numbers_and_with_slashes(city: Path, tmp_path: Path) -> None:
@@ -163,6 +168,20 @@ def test_degrees_are_kilometres_apart(tmp_path: Path) -> None:
         assert set(found["clusters"][0]["zones"]) == zones
 
 
+def test_kilometres_are_along_the_ground(tmp_path: Path) -> None:
+    """A quarter of the equator is 10,007 km along the ground, and 9,010 straight through it."""
+    places = [("a", 9, 1, 0, 0), ("b", 9, 1, 90, 0), ("c", 1, 9, 180, 0)]
+    people = write(tmp_path / "p.csv", "zone,count,population,x,y", places)
+    values = write(tmp_path / "v.csv", "zone,value,x,y", [(z, n, x, y) for z, n, _, x, y in places])
+    events = write(tmp_path / "e.csv", "x,y,t", [(x, y, 0) for *_, x, y in places])
+    for km, near in ((9_500, False), (10_100, True)):
+        scan = stats("scan", people, "--lonlat", "--max-share", 1, "--max-radius", km, "--monte-carlo", 0)
+        assert set(scan["clusters"][0]["zones"]) == ({"a", "b"} if near else {"a"})
+        gi = stats("gistar", values, "--lonlat", "--distance", km)
+        assert [row["neighbours"] for row in gi["zones"]] == ([1, 2, 1] if near else [0, 0, 0])
+        assert stats("knox", events, "--lonlat", "--dist", km, "--days", 1)["near_pairs"] == (2 if near else 0)
+
+
 def test_zipped_with_a_mark_and_capital_columns(city: Path, tmp_path: Path) -> None:
     text = city.read_text().replace(HEADER, HEADER.upper().replace(",", " , "))
     zipped = tmp_path / "city.csv.gz"
@@ -191,6 +210,8 @@ def test_gistar_by_neighbours_weights_and_distance(tmp_path: Path) -> None:
     weighted.write_text(json.dumps({z: dict.fromkeys(others, 1.0) for z, others in graph.items()}))
     z: Callable[..., list[float]] = lambda *options: [r["z"] for r in stats("gistar", values, *options)["zones"]]  # noqa: E731
     assert z("--neighbors", near) == z("--neighbors", weighted) == z("--distance", 1)
+    for row in stats("gistar", values, "--neighbors", near)["zones"]:
+        assert row["p"] == pytest.approx(erfc(abs(row["z"]) / sqrt(2)))
     assert z("--neighbors", near)[-2] == max(z("--neighbors", near)) > 1.5
     assert z("--neighbors", near, "--no-star") != z("--neighbors", near)
     weighted.write_text(json.dumps({z: dict.fromkeys(others, 2.0) | {z: 2.0} for z, others in graph.items()}))
