@@ -128,7 +128,8 @@ class Study:
         for first_zone, first_window, c, e in self._blocks(self.counts[:, :, None], zones):
             zone, window, _ = np.nonzero(c >= self._enough(e, found.llr)[:, :, None])
             llr = self.llr(c[zone, window, 0], e[zone, window])
-            if len(llr) and (at := int(np.argmax(llr))) >= 0 and llr[at] > found.llr:
+            at = int(np.argmax(llr)) if len(llr) else -1
+            if at >= 0 and llr[at] > found.llr:
                 found = Cluster(first_zone + int(zone[at]), first_window + int(window[at]), 0, 0.0, float(llr[at]))
         return found
 

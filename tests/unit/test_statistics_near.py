@@ -56,6 +56,14 @@ def test_weights_that_are_all_two_are_as_good_as_one() -> None:
     assert near.by_row().weight().tolist() == [1, 0.5, 0.5, 0.5, 0.5, 1]
 
 
+def test_neighbours_of_no_weight_are_none() -> None:
+    near = within(LINE, 1)
+    light = Neighbours(near.indptr, near.indices, np.zeros(len(near.indices)))
+    for weights in (light, light.by_row()):
+        assert np.isnan(gi(VALUES, weights)).all()
+        assert gi_star(VALUES, with_itself(weights)) == pytest.approx((VALUES - 4) / VALUES.std())
+
+
 def test_neighbours_within_a_distance_are_sorted_and_inclusive() -> None:
     near = within(np.array([[0.0, 0.0], [0.3, 0.4], [0.0, 0.5]]), 0.5)
     assert (near.indptr.tolist(), near.indices.tolist()) == ([0, 2, 4, 6], [1, 2, 0, 2, 0, 1])

@@ -51,6 +51,8 @@ def test_scan_options(city: Path) -> None:
     bare = stats("scan", city, "--monte-carlo", 0, "--windows", "1,4", "--top", 3)
     assert bare["clusters"][0]["p"] is None
     assert {c["window"]["periods"] for c in bare["top"]} <= {1, 4} and len(bare["top"]) == 3
+    short = stats("scan", city, "--monte-carlo", 0, "--windows", "1,4", "--max-duration", 3, "--top", 99)
+    assert {c["window"]["periods"] for c in short["top"]} == {1}
     anywhere = stats("scan", city, "--windows", "any", "--max-duration", 2, "--monte-carlo", 9)
     assert anywhere["clusters"][0]["window"]["periods"] == 2
     assert "recurrence_interval" not in anywhere["clusters"][0]
