@@ -23,6 +23,7 @@ COMMANDS = {
     "replay": "streams.commands.replay:replay_group",
     "simulate": "streams.commands.simulate:simulate_command",
     "state": "streams.commands.state:state_group",
+    "stats": "streams.commands.stats:stats_group",
     "topics": "streams.commands.topics:topics",
 }
 
