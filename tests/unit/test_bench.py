@@ -45,7 +45,7 @@ def test_records_of_now_are_taken_in_as_they_are_called() -> None:
 
 def test_the_past_leaves_as_many_places_and_takes_new_records() -> None:
     city: Any = None  # no servers
-    deployment = Deployment(city, SETTINGS, make_city(1, 24))
+    deployment = Deployment(city, SETTINGS, make_city(1, 24), [city])
     past, state, assembly = fold(deployment, 3000, START_MS)
     assert len(state.repeats.places) == pytest.approx(3000, rel=0.01)
     assert len({cell for cell, _ in state.hotspots.codes}) == 24
