@@ -46,6 +46,7 @@ ONE_NODE = Layout()
 #: what `rejected_retention_days` empties: bytes as they came, with whatever they hold. By the clock of the database,
 #: from when they came into this table, whatever time it was in the records, or in a simulated city.
 REJECTED = {"rejected": "stored_at"}
+DROP = "DROP TABLE IF EXISTS "
 
 
 class Migration(Struct, frozen=True):
@@ -121,18 +122,33 @@ def pending(client: Client, database: str) -> list[str]:
 def script(
     layout: Layout, database: str, timezone: str, retention_days: int, names: list[str], rejected_days: int = 0
 ) -> str:
-    """What `migrate` would run for the migrations `names`, with its records, for an administrator to read or to run."""
+    """What `migrate` would run for the migrations `names`, with its records, for an administrator to read or to run.
+
+    Every statement may be repeated: what one of them would make for a later one to drop is left out, the drop with it.
+    """
     parts = _opening(layout, database, timezone)
     for migration in shipped():
         if migration.name in names:
-            first, *more = migration.statements(database, timezone, layout)
             values = f"({migration.number}, '{migration.name}', '{migration.checksum}')"
             record = f"INSERT INTO {quote(database)}.migrations (number, name, checksum) VALUES {values}"  # noqa: S608
-            parts += [f"-- {migration.name}\n{first}", *more, record]
+            parts += [f"-- {migration.name}", *migration.statements(database, timezone, layout), record]
+    parts = _without_passing(parts)
     for columns, days in ((RETENTION, retention_days), (REJECTED, rejected_days)):
         for table, column in columns.items() if days else ():
             parts += _ttl(layout, database, table, column, days)
-    return "".join(f"{part};\n" for part in parts)
+    return "".join(part + ("\n" if part.startswith("--") else ";\n") for part in parts)
+
+
+def _without_passing(parts: list[str]) -> list[str]:
+    """The statements without tables that are made only to be dropped by a later one."""
+    gone: set[int] = set()
+    for at, part in enumerate(parts):
+        if part.startswith(DROP):
+            about = re.compile(re.escape(part.removeprefix(DROP).split()[0]) + r"\b")
+            made = [n for n in range(at) if about.search(parts[n])]
+            if any(parts[n].startswith(("CREATE TABLE", "CREATE OR REPLACE TABLE")) for n in made):
+                gone |= {at, *made}
+    return [part for at, part in enumerate(parts) if at not in gone]
 
 
 def _opening(layout: Layout, database: str, timezone: str) -> list[str]:

@@ -33,6 +33,17 @@ def formatted(client: Client, statement: str) -> str:
     return str(client.rows("SELECT formatQuerySingleLine({sql:String})", {"sql": statement})[0][0])
 
 
+@pytest.mark.parametrize("layout", [Layout(), REPLICATED, SHARDED])
+def test_the_whole_script_drops_nothing_and_an_upgrade_does(layout: Layout) -> None:
+    """It is also run where rows are: for a new replica."""
+    whole = statements(layout)
+    assert not [part for part in whole if part.startswith("DROP")]
+    assert len([part for part in whole if re.match(r"CREATE .*TABLE .*\.feed_health\b", part)]) == (
+        2 if layout.shard else 1
+    )
+    assert "DROP TABLE IF EXISTS" in script(layout, "city", ZONE, 0, NAMES[7:])
+
+
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `tests.sharded` has found."""
