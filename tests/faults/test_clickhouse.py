@@ -42,9 +42,9 @@ def suffering(database: Database, fault: str) -> Iterator[None]:
 
 @rounds(long=5)
 def test_every_way_in_which_clickhouse_fails(round: int, servers: Servers, new_city: Callable[[str], City]) -> None:
-    """One after the other, in one city."""
+    """One after the other, in one city to which records come all the time."""
     city = new_city(f"clickhouse-{round}")
-    with city.simulated(*TROUBLE, "--days", "3", "--rate", str(RATE // 2), "--pace", "6000x"):
+    with city.simulated(*TROUBLE, "--days", "3", "--rate", str(RATE // 2), "--pace", "600x", whole=False):
         workers = [city.start("--stages", stage) for stage in ("intake", "city")]
         ready(city)
         for fault, why in FAULTS.items():
