@@ -131,7 +131,7 @@ def ready(city: City) -> None:
     wait("all are ready", lambda: all(w.get("/readyz") == (200, "ready\n") for w in working(city)))
 
 
-def finish(city: City) -> None:
+def finish(city: City, repeats: bool = True) -> None:
     """Let the workers store everything, end them, and hold the result against a recount and an undisturbed replay."""
 
     def stored() -> bool:
@@ -144,7 +144,7 @@ def finish(city: City) -> None:
     ready(city)
     for worker in working(city):
         assert worker.stop(STOP_S) == 0, worker.said
-    check(city)
+    check(city, repeats)
     for worker in city.workers:
         quiet(worker)
 
