@@ -13,7 +13,8 @@ Rules (see `batches.py` for how they are kept below this file):
    begins at the log's first kept envelope.
 5. Idle partitions tell time: an empty envelope with a watermark, so that a silent source does not stop the city.
 6. A worker may serve several cities (see `cities.py`), each with its own stages, queues, database and partition of the
-   log; nothing of one city depends on another. The group spreads cities and raw partitions over its workers.
+   log. The group spreads cities and raw partitions over its workers. Rubbish of one city stops that city alone; while
+   one's database is gone, this worker folds no other (one agent reads the log, in turn).
 
     raw.*  --intake agent--> outbox --> signals.located --city agent--> store --> ClickHouse
                      + dead letters --> ClickHouse and signals.rejected; the outbox waits until both have them

@@ -36,6 +36,12 @@ def refused(*arguments: str | Path | float) -> str:
     return line
 
 
+def table(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def write(path: Path, header: str, rows: Iterable[Sequence[object]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -12,27 +11,11 @@ import pytest
 
 from streams.statistics.stdbscan import st_dbscan
 from streams.statistics.surveillance import cusum, ears
-from tests.analyst import stats, write
+from tests.analyst import stats, table, write
 
 pytestmark = pytest.mark.shared
 
 Rows = list[dict[str, str]]
-
-
-@pytest.fixture
-def oracles(shared: Path) -> Path:
-    return shared / "data/oracles"
-
-
-@pytest.fixture
-def answers(oracles: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((oracles / "expected.json").read_text(encoding="utf-8"))
-    return found
-
-
-def table(path: Path) -> Rows:
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def column(rows: Rows, name: str) -> np.ndarray:

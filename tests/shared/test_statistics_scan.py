@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.analyst import stats, write
+from tests.analyst import stats, table, write
 
 pytestmark = pytest.mark.shared
 
 WITHIN = 1e-6
-
-
-@pytest.fixture
-def oracles(shared: Path) -> Path:
-    return shared / "data/oracles"
-
-
-@pytest.fixture
-def answers(oracles: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((oracles / "expected.json").read_text(encoding="utf-8"))
-    return found
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def words(path: Path) -> list[list[str]]:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from schemas import UsageError
 from streams.cities import check_together
+from streams.kafka import wanted_topics
 from streams.settings import Settings, load
 
 
@@ -45,6 +46,11 @@ def test_every_city_of_the_group_has_to_be_there() -> None:
         check_together([city(0)])
     alone = city(0)
     check_together([replace(alone, kafka=replace(alone.kafka, partitions=1))])
+
+
+def test_what_they_share_has_a_partition_for_each() -> None:
+    shared = {topic.name: topic.partitions for topic in wanted_topics(city(0)) if not topic.name.startswith("c0.")}
+    assert len(shared) == 5 and set(shared.values()) == {2}
 
 
 def test_a_partition_that_the_topics_do_not_have() -> None:

@@ -43,6 +43,20 @@ def test_the_time_until_a_server_answered_does_not_count() -> None:
         assert watch.overdue() == "intake"
 
 
+def test_two_at_the_same_kind_of_work_are_watched_apart() -> None:
+    """The intake of two cities."""
+    clock = Clock()
+    watch = Watch(Health(), 60, clock)
+    first = watch.working("intake")
+    with watch.working("intake"):
+        clock.now = 50
+        with first:
+            pass
+        clock.now = 61
+        assert watch.overdue() == "intake"
+    assert watch.overdue() == ""
+
+
 def test_a_stuck_process_ends_although_its_loop_is_blocked() -> None:
     program = """
 import threading

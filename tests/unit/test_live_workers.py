@@ -149,6 +149,46 @@ def test_too_much_bad_data_ends_the_worker_after_the_dead_letters_are_stored() -
     assert bench.sink.counts()["rejected"] == 10
 
 
+def test_of_several_cities_only_the_one_with_too_much_bad_data_stops() -> None:
+    class Held:
+        """A consumer whose held partitions are noted."""
+
+        def __init__(self) -> None:
+            self.held: set[TP] = set()
+
+        def assignment(self) -> set[TP]:
+            return {TP("raw.110", 0), TP("raw.of.another", 0)}
+
+        def hold(self, tps: set[TP]) -> None:
+            self.held = self.held | tps
+
+    intake = msgspec.structs.replace(SETTINGS.intake, bad_window=10)
+    bench, told = Bench(msgspec.structs.replace(SETTINGS, intake=intake)), []
+    watch = Watch(Health(), stuck_s=60)
+    worker = IntakeWorker(bench.assembly, bench.store, bench.outbox, watch, lambda: NOW, told.append)
+    bad, next_one = (
+        Event("raw.110", [Record(n, call(n) if n % 2 else b"?") for n in range(at, at + 20)]) for at in (0, 20)
+    )
+
+    async def run() -> None:
+        tasks = [asyncio.ensure_future(work) for work in (bench.store.run(), bench.outbox.run())]
+        await worker.take(bad)
+        while not told:
+            await asyncio.sleep(0.001)
+        await worker.take(next_one)
+        await worker.align(cast("Consumer", consumer), 0)
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+
+    consumer = Held()
+    LOOP.run(run())
+    assert [type(error) for error in told] == [TooMuchBadData]
+    assert not bad.acked and not next_one.acked
+    assert len(bench.log) == 1  # of the second batch nothing was taken in
+    assert consumer.held == {TP("raw.110", 0)}
+
+
 class Idle:
     """A consumer whose partition 0 has been read to its end, offset 7."""
 
@@ -183,6 +223,24 @@ def test_heartbeats_carry_the_clock_only_where_time_is_that_of_the_wall(
     (envelope,) = map(msgspec.msgpack.Decoder(Envelope).decode, bench.log)
     assert envelope.heartbeat and envelope.first_offset == 7
     assert (envelope.ingested_at_ms, envelope.watermark_ms) == (ingested, watermark)
+
+
+def test_an_idle_partition_tells_its_time_at_once_and_then_every_heartbeat() -> None:
+    bench, now, told = Bench(), [NOW], []
+    worker = IntakeWorker(bench.assembly, bench.store, bench.outbox, Watch(Health(), stuck_s=60), lambda: now[0])
+    every = round(SETTINGS.kafka.heartbeat_s)
+
+    async def beats() -> None:
+        outbox = asyncio.ensure_future(bench.outbox.run())
+        for second in range(2 * every + 1):
+            now[0] = NOW + second * 1000
+            await worker.beat(cast("Consumer", Idle()))
+            await asyncio.sleep(0.001)
+            told.append(len(bench.log))
+        outbox.cancel()
+
+    LOOP.run(beats())
+    assert (told[0], told[every - 1], told[every], told[-1]) == (1, 1, 2, 3)
 
 
 def test_the_city_shows_how_stale_its_feeds_are() -> None:
