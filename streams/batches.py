@@ -38,9 +38,11 @@ Faust's `pause_partitions`: it drops what was fetched but not delivered. A rebal
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
@@ -103,6 +105,8 @@ SETTINGS: Mapping[str, Any] = {
 
 #: what a crashed process may take to stop beyond `finish_s`, seconds
 CRASH_S = 5.0
+#: how long the last commit may take before a stop or a rebalance: its client tries again for ever, seconds
+COMMIT_S = 4.0
 #: what a process may take to stop after a signal, seconds
 STOP_S = 25.0
 
@@ -218,9 +222,9 @@ class Consumer(driver.Consumer):
 
     async def release(self, tps: Iterable[TP]) -> None:
         """Go on where delivery stopped. Faust drops what it had fetched of a held partition, so it is fetched again;
-        but not before the round that still has some of it is over."""
+        but not before the round that still has some of it is over (after a stop there are no more rounds)."""
         held = {tp: self._held_in.pop(tp) for tp in tps if tp in self._held_in}
-        while self._round in held.values():
+        while self._round in held.values() and not self.should_stop:
             await self.sleep(0.02)
         offsets = {tp: self._next[tp] for tp in held if tp in self._paused_partitions}
         if offsets:
@@ -266,7 +270,9 @@ class Consumer(driver.Consumer):
         while self._in_hand() and not self.should_stop and monotonic() < deadline:
             await self._wait_for_ack(timeout=0.2)
         self._clean_unacked_messages()
-        await self.commit_and_end_transactions()
+        with suppress(TimeoutError):  # what is not committed is delivered again
+            async with asyncio.timeout(COMMIT_S):
+                await self.commit_and_end_transactions()
 
     def _in_hand(self) -> bool:
         return any(m.value.taken and not m.acked for waiting in self._delivered.values() for m in waiting)

@@ -43,10 +43,10 @@ datum = "wgs84"
 
 def write_layers(city: City, folder: Path) -> list[str]:
     """Write grids.toml and its three GeoJSON files into `folder`; gives the names of the files."""
-    (folder / "grids.toml").write_text(_LIST, encoding="utf-8")
     for name, features in (("unit", _units(city)), ("street", _streets(city)), ("district", _districts(city))):
         rows = b",\n".join(msgspec.json.encode(feature) for feature in features)
         (folder / f"{name}.geojson").write_bytes(b'{"type":"FeatureCollection","features":[\n' + rows + b"\n]}\n")
+    (folder / "grids.toml").write_text(_LIST, encoding="utf-8")  # last: who finds it finds all
     return ["grids.toml", "unit.geojson", "street.geojson", "district.geojson"]
 
 

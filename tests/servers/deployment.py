@@ -216,6 +216,8 @@ class City(Struct):
         with log.open("wb") as out:
             process = subprocess.Popen(command, cwd=self.folder, env=self._told(), stdout=out, stderr=out)
         try:
+            grids = self.folder / "grids.toml"  # a worker needs it
+            wait("the city has its grids", lambda: grids.exists() or process.poll() is not None)
             yield process
             if whole:
                 assert process.wait(120) == 0, log.read_text()

@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams import batches
 from streams.batches import TP, BatchScheduler, Consumer, RecordBatch, batch_app
 
 HERE = TP("raw.110", 0)
@@ -209,6 +210,27 @@ def test_in_a_rebalance_nothing_counts_as_read_to_the_end(
     assert not loop.run_until_complete(reader.read_to_end(HERE, 18))
     again.ack(reader)
     assert loop.run_until_complete(reader.read_to_end(HERE, 18))
+
+
+def test_a_commit_that_hangs_holds_up_neither_a_stop_nor_a_rebalance(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = consumer(loop)
+    monkeypatch.setattr(batches, "COMMIT_S", 0.01)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(reader, "commit_and_end_transactions", hang)
+    loop.run_until_complete(asyncio.wait_for(reader.wait_empty(), 5))
+
+
+def test_a_release_does_not_wait_for_a_round_that_never_comes(loop: asyncio.AbstractEventLoop) -> None:
+    """A timer that hangs keeps its process from ending."""
+    reader = consumer(loop)
+    reader._held_in[HERE] = reader._round
+    reader._stopped.set()
+    loop.run_until_complete(asyncio.wait_for(reader.release([HERE]), 5))
 
 
 def test_brokers_that_are_gone_are_asked_again(
